@@ -1,0 +1,1 @@
+"""Benchmarks of duckprop against naive scoring."""

@@ -1,0 +1,100 @@
+"""A model's folder on disk: written whole or not at all, checked before it is believed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from duckprop.errors import ModelError
+
+FORMAT = 1
+CARD = "duckprop.json"
+PREFIX = "model"
+"""``mx.model.load_checkpoint(f"{folder}/model", 0)`` reads the network."""
+VOCABULARY = "vocabulary.parquet"
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that becomes it, by one rename, when the block ends well.
+
+    Raises FileExistsError or OSError (ENOTEMPTY) when ``target`` has come to exist; what was written is then removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        _sync(folder)
+        os.rename(folder, target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write the card last, with size and SHA-256 of every other file in the folder."""
+    files = {path.name: fingerprint(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+    text = json.dumps({"format": FORMAT, **card, "files": files}, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a bundle after a look at its format and at every file's presence and size.
+
+    Raises ModelError that names the file and what is wrong with it.
+    """
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{folder} holds no model: {CARD} is missing", "give a model's name or its folder") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", _AGAIN) from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise ModelError(f"{path} has format {found!r}, this duckprop reads {FORMAT}", "use the duckprop that wrote it")
+    missing = {"categories", "classes", "features", "files"} - card.keys()
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(sorted(missing))}", _AGAIN)
+    _check_files(folder, card["files"])
+    return card
+
+
+def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    for name, expected in files.items():
+        path = folder / name
+        if Path(name).name != name or path.is_symlink() or not path.is_file():
+            raise ModelError(f"{path} is missing or not a plain file", _AGAIN)
+        if path.stat().st_size != expected["bytes"]:
+            raise ModelError(f"{path} has {path.stat().st_size} bytes, its card says {expected['bytes']}", _AGAIN)
+
+
+def check_hashes(folder: Path, card: dict[str, Any]) -> None:
+    """Raise ModelError when any file's SHA-256 is not the one on the card."""
+    for name, expected in card["files"].items():
+        if fingerprint(folder / name)["sha256"] != expected["sha256"]:
+            raise ModelError(f"{folder / name} is not the file that was published (its SHA-256 differs)", _AGAIN)
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return bytes and sha256 of a file."""
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+_AGAIN = "copy the model again from where it was published, or train it again"

@@ -1,0 +1,1 @@
+"""The demonstration on the public Complete Journey retail data set."""

@@ -1,0 +1,1 @@
+"""Foreign artefacts → Network: one module a framework."""

@@ -1,0 +1,121 @@
+"""A published model in memory: its card, vocabulary and categories at once, its network when it first scores."""
+
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckprop import bundle
+from duckprop.engine import ENGINES, CompiledScorer, Scorer
+from duckprop.errors import DataError, ModelError, UsageError, did_you_mean
+from duckprop.formats.mxnet import read_checkpoint
+from duckprop.ranking import top
+from duckprop.registry import Registry, Version
+from duckprop.sparse import SparseBatch, from_scipy
+from duckprop.vocabulary import Vocabulary
+
+
+class Model:
+    """One version of a model. Safe to use from several threads.
+
+    reference: what it is called, such as 'retail@3'. categories: N names in head order. card: everything recorded
+    about it, a JSON object. width: number of feature columns F.
+    """
+
+    def __init__(self, folder: Path, reference: str | None = None) -> None:
+        """Read a bundle's card and vocabulary. Raises ModelError where a file is missing or damaged."""
+        self.folder = Path(folder).absolute()
+        self.reference = reference or str(folder)
+        self.card = bundle.read_card(self.folder)
+        self.categories: tuple[str, ...] = tuple(self.card["categories"])
+        self.classes: tuple[str, ...] = tuple(self.card["classes"])
+        self.positive = int(self.card["positive"])
+        self.width = int(self.card["features"]["width"])
+        self._head = {category: head for head, category in enumerate(self.categories)}
+        self._scorers: dict[str, Scorer] = {}
+        self._lock = threading.Lock()
+        if len(self._head) != len(self.categories) or not self.categories or len(self.classes) < 2:
+            raise ModelError(f"{self.folder}: categories or classes are empty or not distinct", "train the model again")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """Names of the feature columns, or None where the model knows only numbers."""
+        if not self.card["features"]["named"]:
+            return None
+        return Vocabulary.read(self.folder / bundle.VOCABULARY)
+
+    def scorer(self, engine: str = "compiled") -> Scorer:
+        """Return the engine ('compiled' or 'mxnet') on this model, made at the first call after its files are checked.
+
+        Raises UsageError for another engine, ModelError for damaged files or a network that does not fit its card.
+        """
+        if engine not in ENGINES:
+            raise UsageError(f"there is no engine '{engine}'{did_you_mean(engine, ENGINES)}", "use compiled or mxnet")
+        with self._lock:
+            if engine not in self._scorers:
+                bundle.check_hashes(self.folder, self.card)
+                self._scorers[engine] = self._compiled() if engine == "compiled" else self._mxnet()
+            return self._scorers[engine]
+
+    def _compiled(self) -> Scorer:
+        network = read_checkpoint(self.folder, bundle.PREFIX)
+        expected = (self.width, len(self.categories), len(self.classes))
+        if (network.width, network.heads, network.classes) != expected:
+            raise ModelError(
+                f"{self.folder}: the card says {expected} columns, categories and classes, the network has "
+                f"{(network.width, network.heads, network.classes)}",
+                "copy or train the model again",
+            )
+        return CompiledScorer(network, self.positive)
+
+    def _mxnet(self) -> Scorer:
+        from duckprop.mxnet_engine import MXNetScorer
+
+        shape = (len(self.categories), len(self.classes))
+        return MXNetScorer(str(self.folder / bundle.PREFIX), self.width, shape, self.positive)
+
+    def heads(self, categories: list[str]) -> NDArray[np.int64]:
+        """Return the head of each category, int64. Raises DataError for a name that is not in the model."""
+        for category in categories:
+            if category not in self._head:
+                raise DataError(
+                    f"category '{category}' is not in model '{self.reference}'"
+                    f"{did_you_mean(category, self.categories)}",
+                    f"see FROM propensity_categories('{self.reference}')",
+                )
+        return np.asarray([self._head[category] for category in categories], np.int64)
+
+    def predict(self, csr: Any, engine: str = "compiled") -> NDArray[np.float32]:
+        """Return propensities float32 (n, N) of a SciPy sparse matrix (n, F). Raises DataError for bad features."""
+        return self.scorer(engine).score(self._batch(csr))
+
+    def top(self, csr: Any, k: int, engine: str = "compiled") -> list[list[tuple[str, float]]]:
+        """Return each customer's k best (category, propensity), best first; ties go to the lower category."""
+        scores = self.predict(csr, engine)
+        order, counts = top(scores, k)
+        return [
+            [(self.categories[head], float(scores[row, head])) for head in order[row, : counts[row]]]
+            for row in range(len(scores))
+        ]
+
+    def publish(self, name: str, registry: str | Path | None = None) -> Version:
+        """Publish as the next version of a name; see Registry.publish."""
+        return Registry(registry).publish(self.folder, name)
+
+    def _batch(self, csr: Any) -> SparseBatch:
+        batch = from_scipy(csr)
+        if batch.width != self.width:
+            raise DataError(
+                f"the matrix has {batch.width} columns, model '{self.reference}' has {self.width}",
+                "build the features with the model's own vocabulary",
+            )
+        return batch
+
+
+def load(reference: str | Path, registry: str | Path | None = None) -> Model:
+    """Load 'name', 'name@3', 'name@alias' or a bundle's folder. Raises ModelError that says what there is instead."""
+    version = Registry(registry).resolve(str(reference))
+    return Model(version.folder, version.reference if version.version else str(version.folder))

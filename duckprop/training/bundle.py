@@ -1,0 +1,94 @@
+"""A finished training → a bundle that plain MXNet loads too."""
+
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckprop import bundle
+from duckprop.dataset import Rows
+from duckprop.engine import CompiledScorer
+from duckprop.evaluation.metrics import evaluate
+from duckprop.formats.mxnet import read_checkpoint
+from duckprop.model import Model
+from duckprop.outcomes import Outcomes
+from duckprop.training.loop import Trainer
+from duckprop.training.symbol import build_symbol
+from duckprop.vocabulary import Vocabulary
+
+_LIBRARIES = ("duckprop", "mxnet", "duckdb", "numpy", "scipy", "pyarrow")
+
+
+def make_bundle(
+    trainer: Trainer,
+    rows: Rows,
+    outcomes: Outcomes,
+    training: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    names: Vocabulary | None,
+    about: dict[str, Any],
+    target: Path,
+) -> Model:
+    """Write the best epoch's network and its card to ``target``, replacing what an earlier run left there."""
+    shutil.rmtree(target, ignore_errors=True)
+    with bundle.new_folder(target) as folder:
+        build_symbol(trainer.shape, trainer.settings.dropout).save(str(folder / f"{bundle.PREFIX}-symbol.json"))
+        shutil.copyfile(trainer.best_parameters(), folder / f"{bundle.PREFIX}-0000.params")
+        if names:
+            names.write(folder / bundle.VOCABULARY)
+        scorer = CompiledScorer(read_checkpoint(folder, bundle.PREFIX))
+        windows = {"validation": validation, "test": rows.where("test")}
+        metrics = {name: _metrics(scorer, rows, outcomes, index) for name, index in windows.items() if len(index)}
+        bundle.write_card(folder, _card(trainer, rows, outcomes, training, names, about) | {"metrics": metrics})
+    return Model(target)
+
+
+def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDArray[np.int64]) -> dict[str, Any]:
+    propensities = scorer.score(rows.batch.take(index))
+    result = evaluate(outcomes.positives(index), propensities)
+    means = propensities.mean(axis=0, dtype=np.float64).tolist()
+    return {"overall": dict(result.overall), "support": dict(result.support), "mean_propensity": means}
+
+
+def _card(
+    trainer: Trainer,
+    rows: Rows,
+    outcomes: Outcomes,
+    training: NDArray[np.int64],
+    names: Vocabulary | None,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    shape = trainer.shape
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "categories": list(outcomes.categories),
+        "classes": list(outcomes.classes),
+        "positive": 0,
+        "features": {"width": shape.width, "named": names is not None, "per_row": rows.batch.nnz / len(rows.batch)},
+        "preprocessing": "none: the network scales each row to norm 1 itself",
+        "layers": [shape.width, *shape.hidden, shape.heads * shape.classes],
+        "outcome": about["outcome"],
+        "calibration": None,
+        "base_rates": outcomes.class_rates(training)[:, 0].tolist(),
+        "training": {
+            "rows": len(training),
+            "rows_without_features": rows.without_features,
+            "data_sha256": about["fingerprint"],
+            "settings": about["settings"],
+            "best_epoch": trainer.state.best_epoch,
+            "history": [asdict(epoch) for epoch in trainer.state.history],
+        },
+        "versions": {name: _installed(name) for name in _LIBRARIES},
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return None

@@ -1,0 +1,113 @@
+"""From a features and a labels relation to a model's bundle."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from duckprop.dataset import Columns, Rows, fingerprint_of, frequent_categories, names_in, read_outcomes, read_rows
+from duckprop.errors import DataError
+from duckprop.model import Model
+from duckprop.outcomes import Outcomes
+from duckprop.relation import as_query, columns_of, require
+from duckprop.training.bundle import make_bundle
+from duckprop.training.loop import Trainer
+from duckprop.training.settings import Report, Settings
+from duckprop.vocabulary import Vocabulary
+
+_HELD_OUT = 0.1
+
+
+def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may set
+    features: str,
+    labels: str,
+    *,
+    con: duckdb.DuckDBPyConnection | None = None,
+    columns: Columns | None = None,
+    settings: Settings | None = None,
+    vocabulary: str | None = None,
+    classes: Sequence[str] = ("yes", "no"),
+    min_positives: int = 20,
+    outcome: str | None = None,
+    folder: str | Path | None = None,
+    report: Report | None = None,
+) -> Model:
+    """Train a network and return it as a Model, not yet published.
+
+    features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it every
+    tenth row, chosen by the seed, validates. labels: relation of (ids, category), or (ids, list of categories). Both
+    are a table, a Parquet path or a SELECT on ``con``. vocabulary: relation (column, feature) that names numbered columns.
+    classes: the positive class first, 'nothing' last; with more than two, labels need a class column. Categories with
+    fewer than ``min_positives`` labelled training rows are left out. outcome: what the labels mean, for the card.
+    folder: where checkpoints and the bundle go; the same call with the same folder resumes after any interruption, and
+    ends with the same network as without it. Without a folder, a temporary one that stays until it is removed.
+    Raises DataError, UsageError or ModelError that say what to change.
+    """
+    columns, settings = columns or Columns(), settings or Settings()
+    con = con or duckdb.connect()
+    names = names_of(con, vocabulary) if vocabulary else names_in(con, features, columns)
+    rows = read_rows(con, features, columns, width=len(names) if names else None, vocabulary=names)
+    training, validation = split_rows(rows, settings.seed)
+    training_ids = rows.ids.take(pa.array(training))
+    categories = frequent_categories(con, labels, columns, training_ids, min_positives)
+    outcomes, _ = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)
+    data = fingerprint_of(rows, outcomes)
+    home = Path(folder or tempfile.mkdtemp(prefix="duckprop-"))
+    home.mkdir(parents=True, exist_ok=True)
+    trainer = _trainer(rows, outcomes, training, validation, settings, home, data)
+    trainer.run(report)
+    about = {"outcome": outcome, "fingerprint": data, "settings": settings.as_dict()}
+    return make_bundle(trainer, rows, outcomes, training, validation, names, about, home / "bundle")
+
+
+def _trainer(
+    rows: Rows,
+    outcomes: Outcomes,
+    training: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    settings: Settings,
+    folder: Path,
+    data: str,
+) -> Trainer:
+    key = json.dumps([data, settings.as_dict(), training.tolist(), validation.tolist()])
+    return Trainer(
+        rows.batch,
+        outcomes,
+        train=training,
+        validation=validation,
+        settings=settings,
+        folder=folder,
+        fingerprint=hashlib.sha256(key.encode()).hexdigest(),
+    )
+
+
+def names_of(con: duckdb.DuckDBPyConnection, relation: str) -> Vocabulary:
+    """Read a vocabulary relation (column, feature). Raises DataError where the columns are not exactly 0, 1, 2 …"""
+    there = columns_of(con, relation, "the vocabulary relation")
+    require(there, ["column", "feature"], "the vocabulary relation")
+    rows = con.execute(f'SELECT "column", feature FROM ({as_query(relation)}) ORDER BY 1').fetchall()
+    if [column for column, _ in rows] != list(range(len(rows))) or not rows:
+        raise DataError("the vocabulary's columns are not 0, 1, 2 … without a gap", "number the features from 0")
+    return Vocabulary(str(name) if name is not None else "" for _, name in rows)
+
+
+def split_rows(rows: Rows, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of training and validation rows. Raises DataError when there are too few of either."""
+    training = rows.where("train") if rows.split is not None else np.arange(len(rows.batch))
+    validation = rows.where("validation")
+    if not len(validation):
+        order = np.random.default_rng(seed).permutation(training)
+        held_out = int(len(training) * _HELD_OUT)
+        validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
+    if not len(training) or not len(validation):
+        raise DataError(
+            f"{len(training)} training and {len(validation)} validation rows are too few",
+            "give more rows, or a column split with 'train' and 'validation'",
+        )
+    return training, validation

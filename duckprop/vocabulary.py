@@ -1,0 +1,51 @@
+"""Feature name ↔ column number."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from duckprop.errors import DataError, ModelError
+
+
+class Vocabulary:
+    """The names of a model's columns, in column order; frozen once made."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the name of column 0, 1, 2 … Raises DataError when a name is empty, missing or given twice."""
+        self.names = tuple(names)
+        self._column = {name: column for column, name in enumerate(self.names)}
+        if len(self._column) != len(self.names):
+            seen: set[str] = set()
+            twice = next(name for name in self.names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise DataError(f"feature name '{twice}' is given to two columns", "give every column its own name")
+        if None in self._column or "" in self._column:
+            raise DataError("a feature column has no name", "name every column from 0 to the last")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def columns(self, names: pa.Array) -> NDArray[np.int64]:
+        """Return the column int64 (n,) of each name in a string array (n,) without NULLs; -1 where it is unknown."""
+        encoded = names.dictionary_encode()
+        lookup = [self._column.get(name, -1) for name in encoded.dictionary.to_pylist()]
+        return np.asarray(lookup, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+
+    def write(self, path: Path) -> None:
+        """Write a Parquet file with one row a column: column INTEGER, feature VARCHAR."""
+        numbers = pa.array(np.arange(len(self), dtype=np.int32))
+        pq.write_table(pa.table({"column": numbers, "feature": pa.array(self.names, pa.string())}), path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Vocabulary":
+        """Read what ``write`` wrote. Raises ModelError when the columns are not exactly 0, 1, 2 …"""
+        try:
+            table = pq.read_table(path, columns=["column", "feature"])
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise ModelError(f"{path} is not a readable vocabulary: {error}", "copy or train the model again") from None
+        if not np.array_equal(table["column"].to_numpy(), np.arange(len(table))):
+            raise ModelError(f"{path}: its columns are not 0 to {len(table) - 1}", "copy or train the model again")
+        return cls(table["feature"].to_pylist())

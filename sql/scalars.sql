@@ -1,0 +1,24 @@
+-- The scalar functions: names, argument order and defaults; the work is in the private functions behind them.
+-- A model that is not named is the session variable propensity_model, else the connection's default.
+
+CREATE OR REPLACE MACRO propensity(features, category, model := NULL) AS
+  __duckprop_propensity(features, category, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity IS
+  'FLOAT in [0, 1]: probability that a customer with these features acts in the category within the outcome window';
+
+CREATE OR REPLACE MACRO propensity_topk(features, k, categories := NULL, exclude := NULL, min_propensity := NULL,
+                                        model := NULL) AS
+  __duckprop_propensity_topk(features, k, categories, exclude, min_propensity,
+                             coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_topk IS
+  'STRUCT(category, propensity, rank)[]: the k likeliest categories, best first, of those allowed';
+
+CREATE OR REPLACE MACRO propensity_vector(features, model := NULL) AS
+  __duckprop_propensity_vector(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_vector IS
+  'FLOAT[]: the propensities for all categories, in the order of propensity_categories()';
+
+CREATE OR REPLACE MACRO propensity_coverage(features, model := NULL) AS
+  __duckprop_propensity_coverage(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_coverage IS
+  'FLOAT in [0, 1]: share of the features that the model knows; NULL for a customer without features';

@@ -1,0 +1,24 @@
+"""Every SQL function that is written in Python, in the order of the documentation.
+
+One function a file. A body takes and returns Arrow arrays and knows neither DuckDB nor Spark; whoever registers it
+hands in the models. The public names and their defaults are macros in ``duckprop.sql``.
+"""
+
+from duckprop.udfs import (
+    propensity,
+    propensity_categories,
+    propensity_coverage,
+    propensity_models,
+    propensity_topk,
+    propensity_vector,
+)
+from duckprop.udfs.udf import Udf
+
+ALL: tuple[Udf, ...] = (
+    propensity.UDF,
+    propensity_topk.UDF,
+    propensity_vector.UDF,
+    propensity_coverage.UDF,
+    propensity_models.UDF,
+    propensity_categories.UDF,
+)
