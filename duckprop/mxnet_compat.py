@@ -4,6 +4,7 @@ import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,10 @@ def run(function: Any, *args: Any) -> Any:
         return function(*args)
     future: Future[Any] = _thread().submit(function, *args)
     return future.result()
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write NDArrays by name. Waits first: MXNet saves a row_sparse array still being computed as one of no rows."""
+    mx = load()
+    mx.nd.waitall()
+    mx.nd.save(str(path), arrays)

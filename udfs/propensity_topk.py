@@ -25,7 +25,7 @@ def propensity_topk(
     """Return each row's k best categories, list<struct<category, propensity, rank>> (n,), best first.
 
     k (n,): whole numbers from 0. categories, exclude (n,): lists of names, the only ones, or the ones not to choose
-    from; NULL means all, or none; NULL elements are passed over. min_propensity (n,): floats in [0, 1], or NULL for none.
+    from; NULL means all, or none; NULL elements are passed over. min_propensity (n,): floats in [0, 1]; NULL for none.
     Ties go to the lower category id. NULL features or k give NULL. Fewer than k remain where no more are allowed.
     Raises DataError for a negative k, a threshold outside [0, 1], a category that is not in the model, bad features.
     """

@@ -42,10 +42,11 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
 
     features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it every
     tenth row, chosen by the seed, validates. labels: relation of (ids, category), or (ids, list of categories). Both
-    are a table, a Parquet path or a SELECT on ``con``. vocabulary: relation (column, feature) that names numbered columns.
-    classes: the positive class first, 'nothing' last; with more than two, labels need a class column. Categories with
-    fewer than ``min_positives`` labelled training rows are left out. outcome: what the labels mean, for the card.
-    folder: where checkpoints and the bundle go; the same call with the same folder resumes after any interruption, and
+    are a table, a Parquet path or a SELECT on ``con``.
+    vocabulary: relation (column, feature) that names the columns. classes: the positive class first, 'nothing' last;
+    with more than two, labels need a class column. min_positives: labelled training rows below which a category is
+    left out. outcome: what the labels mean, for the card.
+    folder: where checkpoints and the bundle go; the same call with the same folder resumes after any interruption and
     ends with the same network as without it. Without a folder, a temporary one that stays until it is removed.
     Raises DataError, UsageError or ModelError that say what to change.
     """

@@ -125,8 +125,9 @@ class Trainer:
         shutil.rmtree(target, ignore_errors=True)
         temporary.mkdir(parents=True)
         parameters, _ = self._module.get_params()
-        mx.nd.save(str(temporary / "params"), {f"arg:{name}": array for name, array in parameters.items()})
-        mx.nd.save(str(temporary / "states"), {str(at): array for at, array in updater(self._module).states.items()})
+        mxnet_compat.save_arrays(temporary / "params", {f"arg:{name}": array for name, array in parameters.items()})
+        states = updater(self._module).states
+        mxnet_compat.save_arrays(temporary / "states", {str(at): array for at, array in states.items()})
         os.replace(temporary, target)
 
 

@@ -1,0 +1,83 @@
+"""What many tests share: a small network with known weights, published in a registry of its own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+import duckprop
+from duckprop import bundle, mxnet_compat
+from duckprop.registry import Registry
+from duckprop.training.symbol import Shape, build_symbol, initial_parameters
+from duckprop.vocabulary import Vocabulary
+
+CATEGORIES = ("books", "garden", "music", "shoes", "toys")
+WIDTH = 40
+NAMES = tuple(f"item {column}" for column in range(WIDTH))
+
+
+def make_bundle(
+    target: Path,
+    *,
+    hidden: tuple[int, ...] = (16, 8),
+    categories: tuple[str, ...] = CATEGORIES,
+    classes: tuple[str, ...] = ("yes", "no"),
+    width: int = WIDTH,
+    names: tuple[str, ...] | None = NAMES,
+    seed: int = 7,
+) -> Path:
+    """Write a real bundle, as training does, with random weights large enough for propensities to differ."""
+    mx = mxnet_compat.load()
+    shape = Shape(width, hidden, len(categories), len(classes))
+    rates = np.random.default_rng(seed).dirichlet(np.ones(len(classes)), len(categories))
+    arrays = {name: array * 3 for name, array in initial_parameters(shape, rates, seed).items()}
+    with bundle.new_folder(target) as folder:
+        build_symbol(shape, dropout=0.2).save(str(folder / "model-symbol.json"))
+        stored = {f"arg:{name}": mx.nd.array(array) for name, array in arrays.items()}
+        stored["arg:fc1_weight"] = stored["arg:fc1_weight"].tostype("row_sparse")
+        mxnet_compat.save_arrays(folder / "model-0000.params", stored)
+        if names:
+            Vocabulary(names).write(folder / bundle.VOCABULARY)
+        card: dict[str, Any] = {
+            "created": "2026-01-02T03:04:05+00:00",
+            "categories": list(categories),
+            "classes": list(classes),
+            "positive": 0,
+            "features": {"width": width, "named": bool(names)},
+            "base_rates": rates[:, 0].tolist(),
+            "metrics": {"test": {"overall": {"macro_auc": 0.75, "log_loss": 0.25}, "support": {"rows": 100}}},
+        }
+        bundle.write_card(folder, card)
+    return target
+
+
+@pytest.fixture
+def write_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Return make_bundle with a target of its own for every call."""
+    count = iter(range(1000))
+    return lambda **options: make_bundle(tmp_path / f"bundle-{next(count)}", **options)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle that all tests share: read it, do not change it."""
+    return make_bundle(tmp_path_factory.mktemp("shared") / "bundle")
+
+
+@pytest.fixture
+def home(tmp_path: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a registry, the usual one for this test, that holds the model 'shop' in version 1."""
+    root = tmp_path / "registry"
+    monkeypatch.setenv("DUCKPROP_HOME", str(root))
+    Registry().publish(small_bundle, "shop")
+    return root
+
+
+@pytest.fixture
+def con(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Return an in-memory database with the functions registered and 'shop' the only model."""
+    with duckprop.connect() as connection:
+        yield connection
