@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +54,52 @@ def read_card(folder: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{folder} holds no model: {CARD} is missing", "give a model's name or its folder") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}", _AGAIN) from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         found = card.get("format") if isinstance(card, dict) else None
         raise ModelError(f"{path} has format {found!r}, this duckprop reads {FORMAT}", "use the duckprop that wrote it")
-    missing = {"categories", "classes", "features", "files"} - card.keys()
+    missing = _FITS.keys() - card.keys()
     if missing:
         raise ModelError(f"{path} lacks {', '.join(sorted(missing))}", _AGAIN)
-    _check_files(folder, card["files"])
+    wrong = [name for name, fits in _FITS.items() if not fits(card[name])]
+    if wrong:
+        raise ModelError(f"{path} holds under {', '.join(wrong)} what cannot stand there", _AGAIN)
+    _check_files(folder, card["files"], card["features"]["named"])
     return card
 
 
-def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _is_features(value: Any) -> bool:
+    return isinstance(value, dict) and type(value.get("width")) is int and isinstance(value.get("named"), bool)
+
+
+def _is_files(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(file, dict) and {"bytes", "sha256"} <= file.keys() for file in value.values()
+    )
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "categories": _is_names,
+    "classes": _is_names,
+    "positive": lambda value: type(value) is int,
+    "features": _is_features,
+    "files": _is_files,
+}
+"""What every card must hold, and what it may be."""
+
+
+def _check_files(folder: Path, files: dict[str, dict[str, Any]], named: bool) -> None:
+    needed = {f"{PREFIX}-symbol.json", f"{PREFIX}-0000.params", *([VOCABULARY] if named else [])}
+    if needed - files.keys():
+        raise ModelError(f"{folder / CARD} does not list {', '.join(sorted(needed - files.keys()))}", _AGAIN)
     for name, expected in files.items():
         path = folder / name
-        if Path(name).name != name or path.is_symlink() or not path.is_file():
+        if Path(name).name != name or os.path.islink(path) or not os.path.isfile(path):
             raise ModelError(f"{path} is missing or not a plain file", _AGAIN)
         if path.stat().st_size != expected["bytes"]:
             raise ModelError(f"{path} has {path.stat().st_size} bytes, its card says {expected['bytes']}", _AGAIN)
@@ -77,9 +107,18 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
 
 def check_hashes(folder: Path, card: dict[str, Any]) -> None:
     """Raise ModelError when any file's SHA-256 is not the one on the card."""
-    for name, expected in card["files"].items():
-        if fingerprint(folder / name)["sha256"] != expected["sha256"]:
-            raise ModelError(f"{folder / name} is not the file that was published (its SHA-256 differs)", _AGAIN)
+    for name in card["files"]:
+        check_hash(folder, card, name)
+
+
+def check_hash(folder: Path, card: dict[str, Any], name: str) -> None:
+    """Raise ModelError when one file is gone, or its SHA-256 is not the one on the card."""
+    try:
+        found = fingerprint(folder / name)["sha256"]
+    except OSError as error:
+        raise ModelError(f"{folder / name} cannot be read: {error.strerror}", _AGAIN) from None
+    if found != card["files"][name]["sha256"]:
+        raise ModelError(f"{folder / name} is not the file that was published (its SHA-256 differs)", _AGAIN)
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

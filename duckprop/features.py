@@ -5,6 +5,7 @@ VectorUDT; map(column or name → number); list of struct(column or name, number
 names, each worth 1.0; list or fixed-size list of floats, a dense row; LibSVM text ``3:1.0 17:0.5``, zero-based.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,15 @@ from duckprop.vocabulary import Vocabulary
 
 
 def read_features(
-    column: pa.Array | pa.ChunkedArray, width: int | None, vocabulary: Vocabulary | None = None
+    column: pa.Array | pa.ChunkedArray,
+    width: int | None,
+    vocabulary: Vocabulary | None = None,
+    positions: NDArray[np.integer] | None = None,
 ) -> SparseBatch:
     """Return the SparseBatch of an Arrow column of n rows, sharing its memory where the layout allows.
 
     width: the model's number of columns; None (in training only) takes the largest column + 1.
+    positions (n,): the rows' places in their batch, to name in errors, where not 0 … n − 1.
     NULL rows become empty rows marked in ``is_null``. Raises DataError for a type or value that no rule covers.
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -31,10 +36,11 @@ def read_features(
         array = array.dictionary_decode()
     array = _blank_structs_to_null(array)
     if not array.null_count:
-        return _read_valid(array, width, vocabulary, None)
+        return _read_valid(array, width, vocabulary, positions)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(valid)
-    return _spread(_read_valid(array.filter(pa.array(valid)), width, vocabulary, rows), rows, len(array))
+    named = rows if positions is None else positions[rows]
+    return _spread(_read_valid(array.filter(pa.array(valid)), width, vocabulary, named), rows, len(array))
 
 
 def feature_names(column: pa.Array | pa.ChunkedArray) -> pa.Array | None:
@@ -81,11 +87,19 @@ def _named(
     values = finite_float32(indptr, values, rows)
     columns = vocabulary.columns(names)
     known = columns >= 0
-    owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    unknown = np.bincount(owner[~known], minlength=len(indptr) - 1)
-    batch = build(offsets_of(np.diff(indptr) - unknown), columns[known], values[known], width, rows)
-    batch.unknown[:] = unknown
+    count = len(indptr) - 1
+    owner = np.repeat(np.arange(count), np.diff(indptr))
+    batch = build(offsets_of(np.bincount(owner[known], minlength=count)), columns[known], values[known], width, rows)
+    batch.unknown[:] = _distinct(owner[~known], names.filter(pa.array(~known)), count)
     return batch
+
+
+def _distinct(owner: NDArray[np.integer], names: pa.Array, count: int) -> NDArray[np.int64]:
+    """Return how many different names each of ``count`` rows owns: a feature given twice is one feature."""
+    encoded = names.dictionary_encode()
+    each = max(len(encoded.dictionary), 1)
+    pairs = np.unique(owner * each + encoded.indices.to_numpy(zero_copy_only=False))
+    return np.bincount(pairs // each, minlength=count)
 
 
 def _spread(batch: SparseBatch, rows: NDArray[np.integer], count: int) -> SparseBatch:
@@ -100,13 +114,14 @@ def _spread(batch: SparseBatch, rows: NDArray[np.integer], count: int) -> Sparse
 
 
 def _blank_structs_to_null(array: pa.Array) -> pa.Array:
-    """Treat a struct whose two lists are both NULL as NULL, as joins and Parquet readers produce it."""
-    if not (pa.types.is_struct(array.type) and array.type.num_fields == 2 and len(array)):
+    """Treat a struct whose fields are all NULL as NULL, as joins and Parquet readers produce it."""
+    if not (pa.types.is_struct(array.type) and array.type.num_fields and len(array)):
         return array
-    first, second = array.flatten()
-    if not (first.null_count and second.null_count):
+    fields = array.flatten()
+    if not all(field.null_count for field in fields):
         return array
-    return pc.if_else(pc.and_(first.is_null(), second.is_null()), pa.scalar(None, array.type), array)
+    blank = reduce(pc.and_, (field.is_null() for field in fields))
+    return pc.if_else(blank, pa.scalar(None, array.type), array)
 
 
 def _decoded(keys: Any) -> Any:

@@ -62,27 +62,27 @@ def _struct_reader(kind: pa.StructType) -> _Reader:
 
 
 def _read_struct(array: pa.StructArray, _width: int | None, rows: Any) -> RawRows:
-    columns, values = _field(array, "indices"), _field(array, "values")
+    columns, values = _list_field(array, "indices"), _list_field(array, "values")
     return RawRows(_equal_lengths(columns, values, rows), _items(columns), _items(values))
 
 
 def _read_vector_udt(array: pa.StructArray, width: int | None, rows: Any) -> RawRows:
     """Spark ML's vector: type 0 is sparse, type 1 a dense row whose size and indices are NULL."""
-    kinds = _field(array, "type").to_numpy(zero_copy_only=False)
-    sizes = _field(array, "size").fill_null(-1).to_numpy(zero_copy_only=False)
-    columns, values = _field(array, "indices"), _field(array, "values")
+    kinds, sizes = _whole_field(array, "type"), _whole_field(array, "size")
+    columns, values = _list_field(array, "indices"), _list_field(array, "values")
+    _refuse_kinds(kinds, rows)
     dense, lengths = kinds == 1, _lengths(values)
     sizes = np.where(dense, lengths, sizes)
     width = int(sizes[0]) if width is None and len(sizes) else width
     _refuse_sizes(sizes, width, rows)
-    sparse_rows = pa.array(~dense)
-    _equal_lengths(columns.filter(sparse_rows), values.filter(sparse_rows), _named_rows(rows, len(dense))[~dense])
-    keys = np.tile(np.arange(width or 0), len(dense)) if dense.all() else np.empty(int(lengths.sum()), np.int64)
-    if not dense.all():
-        in_dense = np.repeat(dense, lengths)
-        keys[in_dense] = np.tile(np.arange(width or 0), int(dense.sum()))
-        keys[~in_dense] = columns.filter(sparse_rows).flatten().to_numpy(zero_copy_only=False)
-    return RawRows(lengths, keys, values.flatten())
+    sparse_rows, named = pa.array(~dense), _named_rows(rows, len(dense))[~dense]
+    columns = columns.filter(sparse_rows)
+    counts = _equal_lengths(columns, values.filter(sparse_rows), named)
+    in_dense = np.repeat(dense, lengths)
+    keys = np.empty(len(in_dense), np.int64)
+    keys[in_dense] = np.tile(np.arange(width or 0), int(dense.sum()))
+    keys[~in_dense] = _whole_items(columns, counts, named)
+    return RawRows(lengths, keys, _items(values))
 
 
 def _read_map(array: pa.MapArray, _width: int | None, _rows: Any) -> RawRows:
@@ -125,6 +125,11 @@ def is_column(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whether the type holds numbers of any kind."""
+    return is_column(kind) or _is_real(kind)
+
+
 def _is_real(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0)
 
@@ -134,8 +139,31 @@ def _field(array: pa.StructArray, name: str) -> pa.Array:
     return array.flatten()[at]
 
 
+def _list_field(array: pa.StructArray, name: str) -> pa.Array:
+    field = _field(array, name)
+    if not (is_list(field.type) or pa.types.is_null(field.type)):
+        raise DataError(f"the struct's {name} cannot be of type {field.type}", f"give {ACCEPTED}")
+    return field
+
+
+def _whole_field(array: pa.StructArray, name: str) -> NDArray[np.int64]:
+    """Return a struct's whole-number field, int64 (n,), -1 where it is NULL."""
+    field = _field(array, name)
+    if not (pa.types.is_integer(field.type) or pa.types.is_null(field.type)):
+        raise DataError(f"the vector's {name} cannot be of type {field.type}", f"give {ACCEPTED}")
+    return field.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def _whole_items(lists: pa.Array, counts: NDArray[np.int64], rows: Any) -> NDArray[np.integer]:
+    items = _items(lists)
+    if not (pa.types.is_integer(items.type) or pa.types.is_null(items.type)):
+        raise DataError(f"the vector's indices cannot be of type {lists.type}", f"give {ACCEPTED}")
+    refuse_nulls(items, offsets_of(counts), rows, "column")
+    return items.to_numpy(zero_copy_only=False)
+
+
 def _items(lists: pa.Array) -> pa.Array:
-    return lists if pa.types.is_null(lists.type) else lists.flatten()
+    return lists[:0] if pa.types.is_null(lists.type) else lists.flatten()
 
 
 def _lengths(lists: pa.Array) -> NDArray[np.int64]:
@@ -171,12 +199,26 @@ def _equal_lengths(columns: pa.Array, values: pa.Array, rows: Any) -> NDArray[np
     return lengths
 
 
+def _refuse_kinds(kinds: NDArray[np.int64], rows: Any) -> None:
+    wrong = np.flatnonzero((kinds != 0) & (kinds != 1))
+    if len(wrong):
+        at = int(wrong[0])
+        raise DataError(
+            f"{row_label(at, rows)}: a vector of type {_or_null(kinds[at])}",
+            "type 0 is a sparse vector, type 1 a dense one",
+        )
+
+
+def _or_null(number: int) -> str:
+    return "NULL" if number == -1 else str(number)
+
+
 def _refuse_sizes(sizes: NDArray[np.integer], width: int | None, rows: Any) -> None:
     wrong = np.flatnonzero(sizes != width)
     if len(wrong):
         at = int(wrong[0])
         raise DataError(
-            f"{row_label(at, rows)}: a vector of length {sizes[at]}, and the model has {width} columns",
+            f"{row_label(at, rows)}: a vector of length {_or_null(sizes[at])}, and the model has {width} columns",
             "give dense rows of exactly the model's width, or a sparse type",
         )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from duckprop.errors import DataError
 from duckprop.sparse import offsets_of, row_name
 
-_TOKEN = r"^[+-]?[0-9]{1,18}:[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|nan|NaN|inf|Infinity)$"
+_TOKEN = r"^-?[0-9]{1,18}:[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|nan|NaN|inf|Infinity)$"
 
 
 def parse(texts: pa.Array, rows: Any = None) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

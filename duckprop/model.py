@@ -14,7 +14,7 @@ from duckprop.errors import DataError, ModelError, UsageError, did_you_mean
 from duckprop.formats.mxnet import read_checkpoint
 from duckprop.ranking import top
 from duckprop.registry import Registry, Version
-from duckprop.sparse import SparseBatch, from_scipy
+from duckprop.sparse import MAX_WIDTH, SparseBatch, from_scipy
 from duckprop.vocabulary import Vocabulary
 
 
@@ -32,20 +32,32 @@ class Model:
         self.card = bundle.read_card(self.folder)
         self.categories: tuple[str, ...] = tuple(self.card["categories"])
         self.classes: tuple[str, ...] = tuple(self.card["classes"])
-        self.positive = int(self.card["positive"])
-        self.width = int(self.card["features"]["width"])
+        self.positive: int = self.card["positive"]
+        self.width: int = self.card["features"]["width"]
         self._head = {category: head for head, category in enumerate(self.categories)}
         self._scorers: dict[str, Scorer] = {}
         self._lock = threading.Lock()
-        if len(self._head) != len(self.categories) or not self.categories or len(self.classes) < 2:
-            raise ModelError(f"{self.folder}: categories or classes are empty or not distinct", "train the model again")
+        if len(self._head) != len(self.categories) or len(set(self.classes)) != len(self.classes):
+            raise ModelError(f"{self.folder}: categories or classes are not distinct", "train the model again")
+        if not (0 <= self.positive < len(self.classes) >= 2 and 0 < self.width <= MAX_WIDTH):
+            raise ModelError(
+                f"{self.folder}: {len(self.classes)} classes, the positive one {self.positive}, and width {self.width} "
+                "make no model",
+                "train the model again",
+            )
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         """Names of the feature columns, or None where the model knows only numbers."""
         if not self.card["features"]["named"]:
             return None
-        return Vocabulary.read(self.folder / bundle.VOCABULARY)
+        bundle.check_hash(self.folder, self.card, bundle.VOCABULARY)
+        names = Vocabulary.read(self.folder / bundle.VOCABULARY)
+        if len(names) != self.width:
+            raise ModelError(
+                f"{self.folder}: {len(names)} feature names for {self.width} columns", "copy or train the model again"
+            )
+        return names
 
     def scorer(self, engine: str = "compiled") -> Scorer:
         """Return the engine ('compiled' or 'mxnet') on this model, made at the first call after its files are checked.

@@ -37,12 +37,21 @@ class Registry:
         home = root or os.environ.get("DUCKPROP_HOME") or Path(platformdirs.user_data_dir("duckprop"), "registry")
         self.root = Path(home).expanduser().absolute()
 
+    @staticmethod
+    def check_name(name: str) -> None:
+        """Raise UsageError where a text cannot be a model's name or an alias."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' cannot be a model's name or alias",
+                "use letters, digits, '_', '.' and '-', at most 100, the first a letter or digit",
+            )
+
     def publish(self, bundle: Path, name: str) -> Version:
         """Copy a bundle in as the next version of a name and return it; safe beside other publishers.
 
         Raises UsageError for a name that is not made of letters, digits, '_', '.' and '-'.
         """
-        _check_name(name)
+        self.check_name(name)
         while True:
             number = max(self._numbers(name), default=0) + 1
             try:
@@ -57,8 +66,8 @@ class Registry:
 
     def promote(self, name: str, alias: str, version: int) -> None:
         """Point an alias at a version; raises ModelError when there is no such version."""
-        _check_name(alias)
-        if alias.isdigit():
+        self.check_name(alias)
+        if _is_number(alias):
             raise UsageError(f"an alias cannot be the number {alias}", "call it champion, challenger or the like")
         self._version(name, version)
         folder = self.root / name / "aliases"
@@ -69,7 +78,8 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """Return every version of every name, names sorted, oldest version first; empty without a registry."""
-        names = sorted(path.name for path in self.root.iterdir() if path.is_dir()) if self.root.is_dir() else []
+        folders = self.root.iterdir() if self.root.is_dir() else ()
+        names = sorted(path.name for path in folders if path.is_dir() and _NAME.fullmatch(path.name))
         return [self._version(name, number) for name in names for number in sorted(self._numbers(name))]
 
     def resolve(self, reference: str) -> Version:
@@ -77,8 +87,8 @@ class Registry:
 
         Raises ModelError that names what there is.
         """
-        if (Path(reference).expanduser() / CARD).is_file():
-            folder = Path(reference).expanduser().absolute()
+        folder = Path(os.path.expanduser(reference)).absolute()
+        if os.path.isfile(folder / CARD):  # Path.is_file() raises for a name that is too long
             return Version(folder.name, 0, (), folder)
         name, _, wanted = reference.partition("@")
         numbers = self._numbers(name) if _NAME.fullmatch(name) else []
@@ -88,7 +98,7 @@ class Registry:
             raise ModelError(f"there is no model '{reference}'{did_you_mean(name, known)}", listed)
         if not wanted:
             return self._version(name, max(numbers))
-        return self._version(name, int(wanted) if wanted.isdigit() else self._alias(name, wanted))
+        return self._version(name, int(wanted) if _is_number(wanted) else self._alias(name, wanted))
 
     def only(self) -> Version:
         """Return the newest version of the only model there is. Raises ModelError that lists the models."""
@@ -105,12 +115,13 @@ class Registry:
 
     def _numbers(self, name: str) -> list[int]:
         folder = self.root / name
-        return [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+        return [int(p.name) for p in folder.iterdir() if _is_number(p.name)] if folder.is_dir() else []
 
     def _aliases(self, name: str) -> dict[str, int]:
         folder = self.root / name / "aliases"
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        return {path.name: int(path.read_text()) for path in files if not path.name.startswith(".")}
+        written = {path.name: path.read_text() for path in files if _NAME.fullmatch(path.name)}
+        return {alias: int(text) for alias, text in written.items() if _is_number(text)}
 
     def _alias(self, name: str, alias: str) -> int:
         aliases = self._aliases(name)
@@ -129,8 +140,5 @@ class Registry:
         return Version(name, number, aliases, self.root / name / str(number))
 
 
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"'{name}' cannot be a model's name or alias", "use letters, digits, '_', '.' and '-', at most 100"
-        )
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -144,7 +144,7 @@ def _check_columns(
     at = int(np.flatnonzero((columns < 0) | (columns >= width))[0])
     raise DataError(
         f"{row_name(indptr, at, rows)}: feature column {columns[at]} is outside 0 to {width - 1}",
-        "columns are zero-based numbers of the model's own feature space; see propensity_categories and the model card",
+        "columns are zero-based numbers of the model's feature space; FROM propensity_models() says how many it has",
     )
 
 

@@ -19,6 +19,10 @@ WIDTH = 40
 NAMES = tuple(f"item {column}" for column in range(WIDTH))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-transcripts", action="store_true", help="write tests/expected/*.out anew")
+
+
 def make_bundle(
     target: Path,
     *,

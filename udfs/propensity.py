@@ -19,7 +19,7 @@ def propensity(models: Models, features: pa.Array, category: pa.Array, model: pa
     """
 
     def score(chosen: Model, rows: NDArray[np.int64] | None) -> pa.Array:
-        names = texts(rows_of(category, rows)).dictionary_encode()
+        names = texts(rows_of(category, rows), "category").dictionary_encode()
         heads = chosen.heads(names.dictionary.to_pylist())
         batch = features_of(chosen, features, rows)
         is_null = batch.is_null | names.is_null().to_numpy(zero_copy_only=False)
@@ -35,4 +35,10 @@ def _pick(scores: NDArray[np.float32], column: NDArray[Any]) -> NDArray[np.float
     return scores[np.arange(len(scores)), column]
 
 
-UDF = Udf("propensity", ("features", "category", "model"), "FLOAT", propensity)
+UDF = Udf(
+    "propensity",
+    ("features", "category", "model"),
+    "FLOAT",
+    propensity,
+    "SELECT id, propensity(features, 'shoes') AS shoes FROM customers ORDER BY shoes DESC LIMIT 3",
+)

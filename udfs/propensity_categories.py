@@ -13,8 +13,9 @@ def propensity_categories(models: Models, model: pa.Array) -> pa.Array:
 
     base_rate: share of positive training rows, NULL where the model does not know it. Raises ModelError for the model.
     """
-    known = {name: _categories(models, name) for name in texts(model).unique().to_pylist()}
-    return pa.array([known[name] for name in texts(model).to_pylist()], _TYPE)
+    names = texts(model, "model").to_pylist()
+    known = {name: _categories(models, name) for name in set(names)}
+    return pa.array([known[name] for name in names], _TYPE)
 
 
 def _categories(models: Models, reference: str | None) -> list[dict[str, object]]:
@@ -29,4 +30,5 @@ UDF = Udf(
     ("model",),
     "STRUCT(category_id INTEGER, category VARCHAR, base_rate FLOAT)[]",
     propensity_categories,
+    "SELECT category FROM propensity_categories('shop') ORDER BY base_rate DESC LIMIT 3",
 )

@@ -24,4 +24,10 @@ def propensity_coverage(models: Models, features: pa.Array, model: pa.Array) -> 
     return by_model(models, model, share)
 
 
-UDF = Udf("propensity_coverage", ("features", "model"), "FLOAT", propensity_coverage)
+UDF = Udf(
+    "propensity_coverage",
+    ("features", "model"),
+    "FLOAT",
+    propensity_coverage,
+    "SELECT id, propensity_coverage(features) AS coverage FROM customers",
+)

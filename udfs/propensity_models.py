@@ -63,4 +63,5 @@ UDF = Udf(
     ("rows",),
     f"STRUCT({', '.join(f'{name} {sql}' for name, sql, _ in FIELDS)})[]",
     propensity_models,
+    "FROM propensity_models()",
 )

@@ -3,10 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from duckprop.udfs.udf import Udf, array_of, by_model, features_of, rows_of
+from duckprop.udfs.udf import Udf, by_model, features_of, rows_of, texts
 from numpy.typing import NDArray
 
 from duckprop.errors import DataError
+from duckprop.layouts import is_column, is_list, is_number
 from duckprop.model import Model
 from duckprop.models import Models
 from duckprop.ranking import top
@@ -32,8 +33,8 @@ def propensity_topk(
 
     def choose(chosen: Model, rows: NDArray[np.int64] | None) -> pa.Array:
         batch = features_of(chosen, features, rows)
-        counts, no_count = _counts(rows_of(k, rows))
-        least = _thresholds(rows_of(min_propensity, rows))
+        counts, no_count = _counts(rows_of(k, rows), rows)
+        least = _thresholds(rows_of(min_propensity, rows), rows)
         scores = models.scorer(chosen).score(batch)
         allowed = scores >= least[:, None]
         only, never = rows_of(categories, rows), rows_of(exclude, rows)
@@ -47,38 +48,40 @@ def propensity_topk(
     return by_model(models, model, choose)
 
 
-def _counts(k: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _counts(k: pa.Array, rows: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return k as int64, 0 where NULL, and where it is NULL."""
-    if not (pa.types.is_integer(k.type) or pa.types.is_null(k.type)):
+    if not (is_column(k.type) or pa.types.is_null(k.type)):
         raise DataError(f"k is of type {k.type}", "give a whole number, such as 5")
-    counts = k.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    try:
+        counts = k.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        raise DataError("a k does not fit into 64 bits", "give a whole number, such as 5") from None
     if (counts < 0).any():
         at = int(np.flatnonzero(counts < 0)[0])
-        raise DataError(f"{row_label(at, None)}: k is {counts[at]}", "give a whole number from 0")
+        raise DataError(f"{row_label(at, rows)}: k is {counts[at]}", "give a whole number from 0")
     return counts, k.is_null().to_numpy(zero_copy_only=False)
 
 
-def _thresholds(least: pa.Array) -> NDArray[np.float64]:
-    """NULL is 0, which every propensity reaches."""
-    try:
-        values = least.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(f"min_propensity is of type {least.type}", "give a number in [0, 1]") from None
+def _thresholds(least: pa.Array, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """NULL is 0, which every propensity reaches; a DECIMAL counts as FLOAT, as DuckDB compares the two."""
+    if not (is_number(least.type) or pa.types.is_null(least.type)):
+        raise DataError(f"min_propensity is of type {least.type}", "give a number in [0, 1]")
+    values = least.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
     wrong = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if len(wrong):
-        raise DataError(f"{row_label(int(wrong[0]), None)}: min_propensity is {values[wrong[0]]}", "give one in [0, 1]")
-    return values
+        raise DataError(f"{row_label(int(wrong[0]), rows)}: min_propensity is {values[wrong[0]]}", "give one in [0, 1]")
+    return values.astype(np.float32) if pa.types.is_decimal(least.type) else values
 
 
 def _listed(model: Model, lists: pa.Array, argument: str) -> NDArray[np.bool_]:
     """Return which heads each row's list names, bool (n, N)."""
-    if not pa.types.is_list(lists.type) and not pa.types.is_fixed_size_list(lists.type):
+    if not is_list(lists.type):
         raise DataError(
             f"{argument} is of type {lists.type}", f"give a list of names: {argument} := ['{model.categories[0]}']"
         )
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
     owner = np.repeat(np.arange(len(lists)), lengths)
-    names = array_of(lists.flatten()).cast(pa.string())
+    names = texts(lists.flatten(), f"an element of {argument}")
     given = names.is_valid().to_numpy(zero_copy_only=False)
     encoded = names.drop_null().dictionary_encode()
     heads = model.heads(encoded.dictionary.to_pylist())[encoded.indices.to_numpy(zero_copy_only=False)]
@@ -112,4 +115,5 @@ UDF = Udf(
     ("features", "k", "categories", "exclude", "min_propensity", "model"),
     "STRUCT(category VARCHAR, propensity FLOAT, rank INTEGER)[]",
     propensity_topk,
+    "SELECT id, unnest(propensity_topk(features, 2, exclude := ['toys']), recursive := true) FROM customers",
 )

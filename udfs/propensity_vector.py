@@ -24,4 +24,10 @@ def propensity_vector(models: Models, features: pa.Array, model: pa.Array) -> pa
     return by_model(models, model, score)
 
 
-UDF = Udf("propensity_vector", ("features", "model"), "FLOAT[]", propensity_vector)
+UDF = Udf(
+    "propensity_vector",
+    ("features", "model"),
+    "FLOAT[]",
+    propensity_vector,
+    "SELECT id, propensity_vector(features) AS propensities FROM customers",
+)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from duckprop.errors import DataError
 from duckprop.features import read_features
 from duckprop.model import Model
 from duckprop.models import Models
@@ -15,12 +16,16 @@ from duckprop.sparse import SparseBatch
 
 @dataclass(frozen=True)
 class Udf:
-    """A private, fixed-arity function: name, arguments, DuckDB result type, body(models, *columns) → Arrow array."""
+    """A private, fixed-arity function: name, arguments, DuckDB result type, body(models, *columns) → Arrow array.
+
+    example: a query with the public name, on a table customers(id, features) and a model of shop categories.
+    """
 
     name: str
     arguments: tuple[str, ...]
     returns: str
     body: Callable[..., pa.Array]
+    example: str
 
     @property
     def private_name(self) -> str:
@@ -34,9 +39,15 @@ def array_of(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
-def texts(column: pa.Array) -> pa.Array:
-    """Return a column as strings: names may come as ENUM, any type that reads as text, or an untyped NULL."""
-    return array_of(column).cast(pa.string())
+def texts(column: pa.Array, what: str) -> pa.Array:
+    """Return a column as strings: names may come as ENUM, any type that reads as text, or an untyped NULL.
+
+    Raises DataError, which calls the column ``what``, for a type that does not read as text.
+    """
+    try:
+        return array_of(column).cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(f"{what} cannot be of type {column.type}", "give a name as VARCHAR or ENUM") from None
 
 
 def by_model(
@@ -46,11 +57,11 @@ def by_model(
 
     score(model, rows): rows is None where one model serves the whole batch, which is the usual case.
     """
-    names = texts(references)
+    names = texts(references, "model")
     distinct = names.unique()
     if len(distinct) <= 1:
         return score(models.get(distinct[0].as_py() if len(distinct) else None), None)
-    encoded = np.asarray(names.fill_null("").dictionary_encode().indices)
+    encoded = np.asarray(names.dictionary_encode(null_encoding="encode").indices)
     groups = [np.flatnonzero(encoded == code) for code in range(len(distinct))]
     parts = [score(models.get(names[int(rows[0])].as_py()), rows) for rows in groups]
     back = np.argsort(np.concatenate(groups))
@@ -66,7 +77,7 @@ def rows_of(column: pa.Array | pa.ChunkedArray, rows: NDArray[np.int64] | None) 
 def features_of(model: Model, features: pa.Array, rows: NDArray[np.int64] | None) -> SparseBatch:
     """Read the listed rows of a features column for a model."""
     column = rows_of(features, rows)
-    return read_features(column, model.width, model.vocabulary if _is_named(column.type) else None)
+    return read_features(column, model.width, model.vocabulary if _is_named(column.type) else None, rows)
 
 
 def _is_named(kind: pa.DataType) -> bool:

@@ -51,7 +51,8 @@ def ranked_reliability(ranking: Ranking, bins: int) -> Reliability:
     size, extra = divmod(ranking.size, bins)
     edges = np.arange(bins + 1) * size + np.minimum(np.arange(bins + 1), extra)
     count = np.diff(edges)
-    propensity = np.add.reduceat(ranking.scores, edges[:-1], dtype=np.float64) / count
+    # Not add.reduceat: it would turn all scores into float64 at once.
+    propensity = np.array([part.mean(dtype=np.float64) for part in np.split(ranking.scores, edges[1:-1])])
     observed = np.diff(ranking.positives_below(edges)) / count
     return Reliability(propensity, observed, count, *_wilson(observed, count))
 

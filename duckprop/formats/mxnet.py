@@ -29,12 +29,12 @@ def read_checkpoint(folder: Path, prefix: str = "model", epoch: int = 0) -> Netw
     try:
         graph = json.loads(path.read_text())
         nodes, (head,) = graph["nodes"], graph["heads"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is not a readable MXNet graph: {error}", "copy or train the model again") from None
     arrays = read_params(folder / f"{prefix}-{epoch:04d}.params")
     try:
         return _Folder(nodes, arrays).network(nodes[head[0]])
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} does not fit its parameters: {error!r}", "copy or train the model again") from None
 
 
@@ -44,6 +44,9 @@ class _Folder:
     def __init__(self, nodes: list[dict[str, Any]], arrays: dict[str, NDArray]) -> None:
         self.nodes, self.arrays = nodes, arrays
         self.layers: list[Layer] = []
+        for number, node in enumerate(nodes):
+            if any(not 0 <= at[0] < number for at in node["inputs"]):
+                raise ValueError(f"node {number} takes its input from a later one")
 
     def inputs(self, node: dict[str, Any]) -> list[dict[str, Any]]:
         return [self.nodes[at[0]] for at in node["inputs"]]
@@ -55,6 +58,7 @@ class _Folder:
 
     def network(self, output: dict[str, Any]) -> Network:
         reshape = self.inputs(_expect(output, "SoftmaxOutput"))[0]
+        _require(output, preserve_shape="True", multi_output="False")
         dense = self.inputs(_expect(reshape, "Reshape", "reshape"))[0]
         below, weight, bias = self.inputs(_expect(dense, "FullyConnected"))
         heads, classes = _numbers(_attributes(reshape)["shape"])[-2:]
@@ -81,6 +85,7 @@ class _Folder:
             product, scale = self.inputs(product)
             epsilon = self.row_epsilon(scale)
         _data, weight = self.inputs(_expect(product, *_DOT))
+        _require(product, transpose_a="False", transpose_b="False")
         return Layer(self.array(weight), self.array(bias).reshape(-1), activation), epsilon
 
     def row_epsilon(self, scale: dict[str, Any]) -> float:
@@ -101,6 +106,14 @@ class _Folder:
 
 def _attributes(node: dict[str, Any]) -> dict[str, str]:
     return node.get("attrs") or node.get("attr") or node.get("param") or {}
+
+
+def _require(node: dict[str, Any], **settings: str) -> None:
+    """Raise ModelError where a setting of an operator, 'False' unless it is given, changes what it computes."""
+    for name, needed in settings.items():
+        found = _attributes(node).get(name, "False")
+        if (found in ("True", "1")) != (needed == "True"):
+            raise ModelError(f"operator '{node['op']}' (node '{node['name']}') has {name} = {found}", _REMEDY)
 
 
 def _numbers(text: str) -> list[int]:

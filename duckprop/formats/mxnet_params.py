@@ -16,6 +16,7 @@ from duckprop.errors import ModelError
 _FILE_MAGIC = 0x112
 _ARRAY_V2, _ARRAY_V3 = 0xF993FAC9, 0xF993FACA
 _DENSE, _ROW_SPARSE = 0, 1
+_INT64 = 6
 _DTYPES = {code: np.dtype(name) for code, name in enumerate(["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8"])}
 
 
@@ -100,13 +101,15 @@ class _Reader:
             return self.block(shape, code)
         (rows_code,) = self.unpack("i")
         rows_shape = self.shape()
+        if rows_code != _INT64 or len(rows_shape) != 1:
+            raise self.damaged(f"row numbers of type {rows_code} and shape {rows_shape}")
         data = self.block(stored, code)
         return self._scatter(data, self.block(rows_shape, rows_code), shape)
 
     def _scatter(self, data: NDArray, rows: NDArray, shape: tuple[int, ...]) -> NDArray:
         count = shape[0] if shape else 0
-        fits = len(data) == len(rows) and data.shape[1:] == shape[1:] and len(data) <= count
-        if not fits or (len(rows) and (rows.min() < 0 or rows.max() >= count or (np.diff(rows) <= 0).any())):
+        fits = data.shape == (len(rows), *shape[1:]) and len(rows) <= count
+        if not fits or (len(rows) and (rows[0] < 0 or rows[-1] >= count or (rows[1:] <= rows[:-1]).any())):
             raise self.damaged(f"row-sparse rows that do not fit into shape {shape}")
         if len(rows) == count:
             return data

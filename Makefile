@@ -1,0 +1,49 @@
+# Two commands do everything on a machine with Python 3.11 or 3.12: make demo, make test.
+VENV ?= .venv
+BIN := $(VENV)/bin
+# the first of these that runs and is a version that MXNet works on
+PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
+  "$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+  && echo "$$python" && break; done)
+
+.PHONY: demo test test-slow lint format bench docs clean
+
+demo: $(VENV)/.demo ## the main job on public retail data, in about five minutes
+	$(BIN)/duckprop demo
+
+test: $(VENV)/.dev ## all tests but the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev ## minutes: the real data, the demo from end to end
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed && $(BIN)/pip install --quiet --no-deps --target build/typed . && rm -rf build/lib build/bdist*
+	MYPYPATH=build/typed $(BIN)/mypy -p duckprop
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## naive row scoring against the vectorised functions
+	$(BIN)/duckprop bench
+
+docs: $(VENV)/.dev ## write docs/sql-reference.md from the code
+	$(BIN)/python docs/build_reference.py > docs/sql-reference.md
+
+clean: ## remove what these targets made, the demo's folder too
+	rm -rf $(VENV) build *.egg-info duckprop-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found"; echo "install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[report]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.demo

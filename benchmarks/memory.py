@@ -1,0 +1,82 @@
+"""Peak memory and the first answers of a side in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import pyarrow.parquet as pq
+from duckprop.benchmarks.sides import SIDES, questions
+from duckprop.benchmarks.workload import Workload
+
+from duckprop.errors import ModelError
+from duckprop.features import read_features
+from duckprop.model import Model
+
+_SKIPPED = ("empty",)  # gets its ready answers from an engine, whose memory it would show
+
+
+@dataclass(frozen=True)
+class Cold:
+    """seconds: opening the side and its first run, libraries and model loaded on the way. peak_mib: MiB, resident."""
+
+    seconds: float
+    peak_mib: float
+
+
+def in_own_process(workload: Workload, sample: int, tell: Callable[[str], None]) -> dict[str, Cold]:
+    """Run the first question once on each side in a fresh process. Raises ModelError where one of them fails."""
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="duckprop-bench-") as folder:
+        rows = Path(folder, "rows.parquet")
+        pq.write_table(workload.table(), rows)
+        for name in SIDES:
+            if name not in _SKIPPED:
+                tell(f"{name} in its own process")
+                results[name] = _spawn([str(workload.model.folder), str(rows), name, str(sample)])
+    return results
+
+
+def _spawn(arguments: list[str]) -> Cold:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "duckprop.benchmarks.memory", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ModelError(f"side '{arguments[2]}' fails in a process of its own: {last}", "see whether memory is short")
+    return Cold(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(model: Path, rows: Path, name: str, sample: int) -> Cold:
+    """Run one side once, in this process."""
+    start = perf_counter()
+    bundle = Model(model)
+    workload = Workload(bundle, read_features(pq.read_table(rows)["features"], bundle.width), "a file")
+    with SIDES[name](workload, questions(bundle)[0], sample) as side:
+        side.run()
+        return Cold(perf_counter() - start, peak_mib())
+
+
+def peak_mib() -> float:
+    """Return this process's largest resident memory so far, in MiB.
+
+    From /proc where there is one: ru_maxrss of a process begins with what its parent had when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    import resource
+
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))))

@@ -1,0 +1,5 @@
+"""``python -m duckprop``."""
+
+from duckprop.cli import main
+
+main()

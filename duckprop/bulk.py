@@ -1,0 +1,137 @@
+"""A relation → a propensity table, as a Parquet file or in the database: whole, or not at all."""
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from duckprop.errors import UsageError
+from duckprop.model import Model
+from duckprop.relation import as_query, columns_of, identifier, literal, require
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to score and how the result looks.
+
+    top: the k best categories of each customer; None for all of them. categories: only these; None for all. wide: one
+    row a customer with all propensities as a FLOAT[] in the order of the categories, instead of one a category.
+    """
+
+    relation: str
+    ids: tuple[str, ...] = ("id",)
+    features: str = "features"
+    top: int | None = None
+    categories: tuple[str, ...] | None = None
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """Customers read, those of them whose features are NULL (they get no propensity), and rows written."""
+
+    customers: int
+    without_features: int
+    rows: int
+
+
+def score(con: duckdb.DuckDBPyConnection, order: Order, model: Model, target: str) -> Account:
+    """Score on a connection that has the functions, into ``target``: a path ending in .parquet, or a table's name.
+
+    Long form: ids, category VARCHAR, propensity FLOAT, rank INTEGER; a customer without features has no rows.
+    Wide form: ids, propensities FLOAT[], NULL without features.
+    An existing target is replaced in one step when all is done: until then, and after any failure or death in between,
+    the old one is there, whole.
+    Raises UsageError or DataError for the order, and duckdb.Error for what fails in the query.
+    """
+    is_file = target.endswith(".parquet")
+    into = target if is_file else table_name(target)
+    query = query_of(con, order, model)
+    columns = identifier(order.features)
+    with contextlib.closing(con.cursor()) as cursor:
+        customers, without = cursor.execute(
+            f"SELECT count(*), count(*) FILTER ({columns} IS NULL) FROM ({as_query(order.relation)})"
+        ).fetchall()[0]
+    if is_file:
+        with _replacing(Path(target)) as temporary:
+            rows = con.execute(f"COPY ({query}) TO {literal(str(temporary))} (FORMAT parquet)").fetchall()[0][0]
+    else:
+        rows = con.execute(f"CREATE OR REPLACE TABLE {into} AS {query}").fetchall()[0][0]
+    return Account(customers, without, rows)
+
+
+def query_of(con: duckdb.DuckDBPyConnection, order: Order, model: Model) -> str:
+    """Return the SELECT that scores an order with exactly this version of a model."""
+    if order.top is not None and order.top < 1:
+        raise UsageError(f"top is {order.top}", "give a whole number from 1")
+    if order.wide and (order.top is not None or order.categories):
+        raise UsageError("a wide table holds all categories", "leave top and categories out, or ask for the long form")
+    there = columns_of(con, order.relation, "the relation to score")
+    require(there, [*order.ids, order.features], "the relation to score")
+    model.heads(list(order.categories or ()))
+    ids, features = ", ".join(map(identifier, order.ids)), identifier(order.features)
+    source, reference = f"({as_query(order.relation)})", literal(model.reference)
+    if order.wide:
+        return (
+            f"SELECT {ids}, duckprop.propensity_vector({features}, model := {reference}) AS propensities FROM {source}"
+        )
+    k = order.top or len(order.categories or model.categories)
+    only = f"[{', '.join(map(literal, order.categories))}]" if order.categories else "NULL"
+    best = f"duckprop.propensity_topk({features}, {k}, categories := {only}, model := {reference})"
+    return f"SELECT {ids}, unnest(best, recursive := true) FROM (SELECT {ids}, {best} AS best FROM {source})"
+
+
+def table_name(target: str) -> str:
+    """Quote a table's name, with or without catalog and schema. Raises UsageError for what looks like a path."""
+    is_name = re.fullmatch(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*){0,2}", target)
+    if not is_name or re.search(r"\.(csv|tsv|json|pq|xlsx|arrow|feather|gz|zst)$", target, re.IGNORECASE):
+        raise UsageError(
+            f"'{target}' is neither a Parquet file nor a table's name",
+            "end a file's name in .parquet, or give a name such as propensity_scores together with --database",
+        )
+    return ".".join(identifier(part) for part in target.split("."))
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder that replaces the target when the block ends well."""
+    if not target.parent.is_dir():
+        raise UsageError(f"the folder {target.parent} does not exist", "make it first, or write somewhere else")
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder", "give a file's name that ends in .parquet")
+    _remove_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove parts of this target that processes which are dead by now have left behind."""
+    for part in target.parent.glob(f".{_glob_quoted(target.name)}.*.part"):
+        process = part.name.split(".")[-3]
+        if process.isdigit() and not _is_alive(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _glob_quoted(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,47 @@
+"""The command line: parse, call, print. Results go to stdout, everything else to stderr."""
+
+from typing import Annotated
+
+import typer
+
+import duckprop
+from duckprop.cli.bench import bench
+from duckprop.cli.demo import demo
+from duckprop.cli.evaluate import evaluate
+from duckprop.cli.exits import run
+from duckprop.cli.models import models
+from duckprop.cli.score import score
+from duckprop.cli.sql import sql
+from duckprop.cli.train import train
+
+app = typer.Typer(
+    help="Propensity scores from sparse features, as SQL functions in DuckDB.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: duckprop demo",
+)
+for command in (demo, train, evaluate, score, sql, models, bench):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"duckprop {duckprop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Propensity scores from sparse features, as SQL functions in DuckDB."""
+
+
+def main() -> None:
+    """Run the command line and leave the process with one of the codes of ``exits.Exit``."""
+    run(app)

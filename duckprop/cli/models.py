@@ -1,0 +1,21 @@
+"""duckprop models."""
+
+from duckprop.cli.options import AsJson, Registry
+from duckprop.cli.output import Format, write
+from duckprop.cli.progress import say
+
+
+def models(registry: Registry = None, as_json: AsJson = False) -> None:
+    """List the models of the registry, every version a row.
+
+    Example: duckprop models
+    """
+    from duckprop.registry import Registry as Models
+    from duckprop.udfs.propensity_models import FIELDS, describe
+
+    home = Models(registry)
+    columns = [name for name, _, _ in FIELDS]
+    rows = [list(describe(version).values()) for version in home.versions()]
+    write(columns, rows, Format.JSON if as_json else Format.TABLE)
+    if not rows:
+        say(f"There are no models in {home.root} yet: duckprop train, or duckprop demo, makes one.")

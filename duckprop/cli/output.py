@@ -1,0 +1,117 @@
+"""Results on stdout: as an aligned table, CSV, JSON or Markdown; floats as short as their own precision allows."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+Row = Sequence[Any]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def write(columns: Sequence[str], rows: Iterable[Row], form: Format = Format.TABLE) -> None:
+    """Print rows; CSV is streamed, the other forms are laid out at once. NULL is empty in CSV, null in JSON."""
+    match form:
+        case Format.CSV:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows([_text(value, "") for value in row] for row in rows)
+        case Format.JSON:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        case Format.MARKDOWN:
+            _write_markdown(columns, rows)
+        case Format.TABLE:
+            _write_table(columns, rows)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; dates and decimals as texts, infinity and NaN as null."""
+    print(json.dumps(_finite(value), indent=1, ensure_ascii=False, default=str))
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterable[Row]:
+    """Yield rows of Arrow batches as Python values; 32-bit floats become the shortest number that reads the same."""
+    for batch in batches:
+        columns = [[plain(value, column.type) for value in column.to_pylist()] for column in batch.columns]
+        yield from zip(*columns, strict=True)
+
+
+def plain(value: Any, kind: pa.DataType) -> Any:
+    """Return a value of an Arrow type as it should be shown: 0.1, not 0.10000000149011612."""
+    if value is None:
+        return None
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return float(str(np.float32(value)))
+    if pa.types.is_map(kind):
+        return {_key(key): plain(item, kind.item_type) for key, item in value}
+    if pa.types.is_struct(kind):
+        return {kind.field(at).name: plain(value[kind.field(at).name], kind.field(at).type) for at in range(len(kind))}
+    if isinstance(value, list):
+        return [plain(item, kind.value_type) for item in value]
+    return value
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else str(key)
+
+
+def _text(value: Any, null: str = "NULL") -> str:
+    match value:
+        case None:
+            return null
+        case str() | int() | float() | Decimal() | date() | datetime() | time() | timedelta():
+            return str(value)
+        case list() | dict():
+            return json.dumps(_finite(value), ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _write_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    from rich.cells import cell_len  # names may hold wide characters
+
+    body = [list(row) for row in rows]
+    cells = [[_text(value).replace("\n", " ") for value in row] for row in body]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    is_number = [all(_is_number(value) for value in column) for column in zip(*body, strict=True)] or [False] * len(
+        widths
+    )
+
+    def line(texts: Sequence[str]) -> str:
+        blanks = [" " * (width - cell_len(text)) for text, width in zip(texts, widths, strict=True)]
+        parts = zip(texts, blanks, is_number, strict=True)
+        return " │ ".join(blank + text if right else text + blank for text, blank, right in parts).rstrip()
+
+    print(line(columns), "─┼─".join("─" * width for width in widths), *map(line, cells), sep="\n")
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
+
+
+def _write_markdown(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    for row in [columns, ["---"] * len(columns), *rows]:
+        print("| " + " | ".join(_text(value).replace("|", "\\|").replace("\n", " ") for value in row) + " |")

@@ -1,0 +1,256 @@
+"""The command line as its users meet it: results on stdout, the rest on stderr, exit codes, errors of two lines."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from duckprop.cli import main
+
+SHOP = """
+    CREATE TABLE customers AS SELECT id, CASE WHEN id <> 7 THEN [id % 40, (id * 7) % 40] END AS features
+    FROM range(600) t(id);
+    CREATE TABLE purchases AS SELECT id, category FROM customers, (VALUES ('books'), ('shoes')) c(category)
+    WHERE (id * 31 + length(category)) % 5 < 2 AND id <> 7;
+"""
+
+
+TRAIN = ["train", "--features", "customers", "--labels", "purchases", "--name"]
+SCORE = ["score", "customers", "-o", "a.parquet"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, home: Path) -> Path:
+    """A database with 600 customers, one of them without features, and purchases in two categories."""
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute(SHOP)
+    return path
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process: arguments → (exit code, stdout, stderr)."""
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr(sys, "argv", ["duckprop", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+def test_sql_prints_an_aligned_table(cli, shop):
+    code, out, err = cli(
+        "sql", "--database", shop, "-c", "SELECT 1 AS one, 'ab' AS text, NULL AS nothing, 0.1::FLOAT AS f"
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "one │ text │ nothing │   f",
+        "────┼──────┼─────────┼────",
+        "  1 │ ab   │    NULL │ 0.1",
+    ]
+
+
+def test_sql_scores_with_the_functions_registered(cli, shop):
+    code, out, _ = cli(
+        "sql",
+        "--database",
+        shop,
+        "--format",
+        "csv",
+        "-c",
+        "SELECT max(propensity(features, 'shoes')) AS p FROM customers",
+    )
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert 0 < float(rows[0]["p"]) < 1
+
+
+def test_sql_reads_a_file_or_standard_input(cli, tmp_path):
+    script = tmp_path / "q.sql"
+    script.write_text("SET VARIABLE a = 41; SELECT getvariable('a') + 1 AS b;")
+    assert cli("sql", script, "--format", "json") == (0, '[\n {\n  "b": 42\n }\n]\n', "")
+    assert cli("sql", "--format", "json", stdin="SELECT 42 AS b")[1] == '[\n {\n  "b": 42\n }\n]\n'
+    assert cli("sql", "-", "--format", "markdown", stdin="SELECT 'a|b' AS c")[1] == "| c |\n| --- |\n| a\\|b |\n"
+
+
+def test_sql_in_csv_and_json_keeps_nested_values_null_and_precision(cli):
+    query = """SELECT [0.1::FLOAT, NULL] AS l, {'a': 0.3::FLOAT} AS s, MAP{'k': 1} AS m, 'nan'::FLOAT AS n, NULL AS z,
+                      DATE '2026-01-02' AS d"""
+    _, out, _ = cli("sql", "--format", "json", "-c", query)
+    expected = {"l": [0.1, None], "s": {"a": 0.3}, "m": {"k": 1}, "n": None, "z": None, "d": "2026-01-02"}
+    assert json.loads(out) == [expected]
+    _, out, _ = cli("sql", "--format", "csv", "-c", query)
+    assert list(csv.reader(io.StringIO(out)))[1] == ["[0.1, null]", '{"a": 0.3}', '{"k": 1}', "nan", "", "2026-01-02"]
+
+
+def test_a_long_table_is_cut_and_says_so(cli):
+    code, out, err = cli("sql", "-c", "FROM range(1500)")
+    assert code == 0
+    assert len(out.splitlines()) == 1002
+    assert "first 1,000 rows" in err
+    assert len(cli("sql", "--format", "csv", "-c", "FROM range(1500)")[1].splitlines()) == 1501
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "texts"),
+    [
+        (["sql", "-c", "SELEC 1"], 3, ["error: Parser Error", "SELEC"]),
+        (["sql", "-c", "SELECT propensity([1], 'shoez')"], 3, ["'shoez' is not in model 'shop@1' (did you mean"]),
+        (["sql", "-c", "SELECT 1", "file.sql"], 2, ["both -c and a file are given", "give one of them"]),
+        (["sql", "missing.sql"], 3, ["missing.sql", "No such file"]),
+        (["sql", "--read-only", "-c", "SELECT 1"], 2, ["--read-only needs a database"]),
+        (["sql", "--engine", "fast", "-c", "SELECT 1"], 2, ["there is no engine 'fast'"]),
+        (["sql", "--format", "xml", "-c", "SELECT 1"], 2, ["xml"]),
+        (["skore"], 2, ["skore"]),
+        (["score", "customers"], 2, ["--output"]),
+        (["score", "customers", "-o", "t"], 2, ["needs a database"]),
+        ([*SCORE, "--model", "shopp"], 3, ["no model 'shopp' (did you mean 'shop'?)"]),
+        (["score", "nowhere", "-o", "a.parquet"], 3, ["the relation to score cannot be read", "nowhere"]),
+        ([*SCORE, "--top", "0"], 2, ["top is 0"]),
+        ([*SCORE, "--wide", "--top", "3"], 2, ["a wide table holds all categories"]),
+        ([*SCORE, "--wide", "--long"], 2, ["both --long and --wide"]),
+        (["score", "customers", "-o", "no/such/a.parquet"], 2, ["the folder no/such does not exist"]),
+        ([*SCORE, "--categories", "shoez"], 3, ["did you mean 'shoes'?"]),
+        ([*SCORE, "--id", "customer"], 3, ["has no column 'customer'", "it has id, features"]),
+        (["score", "customers", "-o", "a.csv"], 2, ["neither a Parquet file nor a table's name"]),
+        ([*TRAIN, "a/b"], 2, ["cannot be a model's name"]),
+        ([*TRAIN, "x", "--hidden", "1,b"], 2, ["--hidden is"]),
+        ([*TRAIN, "x", "--dropout", "1"], 2, ["dropout 1.0"]),
+        ([*TRAIN[:4], "nowhere", "--name", "x"], 3, ["the labels relation cannot be read"]),
+        (["evaluate", "nope", *TRAIN[1:5]], 3, ["no model 'nope'", "models are shop"]),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_told_in_two_lines(cli, shop, tmp_path, monkeypatch, arguments, code, texts):
+    monkeypatch.chdir(tmp_path)
+    uses_database = arguments[0] in ("score", "train", "evaluate") and "needs a database" not in texts[0]
+    database = ["--database", shop] if uses_database else []
+    ended, out, err = cli(*arguments, *database)
+    assert (ended, out) == (code, "")
+    assert err.startswith("error: ")
+    assert all(text in err for text in texts), err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".parquet") == []
+
+
+def test_debug_shows_the_traceback(cli):
+    assert "Traceback" in cli("--debug", "sql", "-c", "SELEC 1")[2]
+
+
+def test_score_writes_long_rows_and_accounts_for_customers(cli, shop, tmp_path):
+    target = tmp_path / "scores.parquet"
+    code, out, _ = cli("score", "customers", "--database", shop, "-o", target, "--top", "2", "--json")
+    assert code == 0
+    assert json.loads(out)[0] | {"output": ""} == {
+        "output": "", "model": "shop@1", "customers": 600, "without_features": 1, "rows": 1198,
+    }  # fmt: skip
+    kinds = duckdb.sql(f"DESCRIBE FROM '{target}'").fetchall()
+    assert [row[:2] for row in kinds] == [
+        ("id", "BIGINT"),
+        ("category", "VARCHAR"),
+        ("propensity", "FLOAT"),
+        ("rank", "INTEGER"),
+    ]
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_score_equals_the_scalar_functions(cli, shop, tmp_path):
+    target = tmp_path / "scores.parquet"
+    cli(
+        "score",
+        "SELECT * FROM customers WHERE id < 50",
+        "--database",
+        shop,
+        "-o",
+        target,
+        "--categories",
+        "shoes, books",
+    )
+    query = f"""SELECT count(*), bool_and(s.propensity = duckprop.propensity(features, category))
+                FROM '{target}' AS s JOIN customers USING (id)"""
+    _, out, _ = cli("sql", "--database", shop, "--format", "csv", "-c", query)
+    assert out.splitlines()[1] == "98,True"
+
+
+def test_score_into_a_table_and_wide(cli, shop):
+    assert cli("score", "customers", "--database", shop, "-o", "wide_scores", "--wide")[0] == 0
+    with duckdb.connect(str(shop)) as con:
+        rows = con.execute("SELECT count(*), count(propensities), min(len(propensities)) FROM wide_scores").fetchall()
+    assert rows == [(600, 599, 5)]
+
+
+def test_train_evaluate_models_and_score_from_parquet(cli, shop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with duckdb.connect(str(shop)) as con:
+        con.execute("COPY customers TO 'c.parquet'; COPY purchases TO 'p.parquet'")
+    relations = ("--features", "c.parquet", "--labels", "p.parquet")
+    code, out, err = cli("train", *relations, "--name", "own", "--epochs", "2", "--hidden", "8", "--json")
+    assert code == 0, err
+    assert json.loads(out)[0]["rows"] == 59
+    assert "published own@1" in err
+    assert "epoch 1: log loss" in err
+    assert [row["model"] for row in json.loads(cli("models", "--json")[1])] == ["own@1", "shop@1"]
+    code, out, _ = cli("evaluate", "own", *relations, "--report", "report.html", "--json")
+    assert code == 0
+    assert json.loads(out)["support"]["rows"] == 599
+    assert "<html" in Path("report.html").read_text()
+    assert cli("score", "c.parquet", "--model", "own@1", "-o", "s.parquet")[0] == 0
+
+
+def test_models_says_what_to_do_when_there_are_none(cli, tmp_path):
+    code, out, err = cli("models", "--registry", tmp_path / "empty")
+    assert code == 0
+    assert out.startswith("model")
+    assert "duckprop train, or duckprop demo" in err
+
+
+def test_every_command_has_help_with_an_example(cli):
+    for command in ("demo", "train", "evaluate", "score", "sql", "models", "bench"):
+        code, out, _ = cli(command, "--help")
+        assert code == 0
+        assert "Example: duckprop" in " ".join(out.split()), command
+
+
+def test_closed_pipe_and_interrupt_end_quietly(shop):
+    query = "SELECT sum(a.range * b.range % 7) FROM range(3000000) a, range(100000) b"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "duckprop", "sql", "-c", query], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[0] == "error: interrupted"
+    command = f"{sys.executable} -m duckprop sql --format csv -c 'FROM range(1000000)' | head -1"
+    piped = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (piped.stdout, piped.stderr) == ("range\n", "")
+
+
+def test_killed_score_leaves_the_old_target_whole(shop, tmp_path):
+    target = tmp_path / "scores.parquet"
+    duckdb.sql("SELECT 'old' AS state").write_parquet(str(target))
+    query = "SELECT a.id, a.features FROM customers a, customers b, range(100)"
+    command = [sys.executable, "-m", "duckprop", "score", query, "--database", str(shop), "-o", str(target)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".scores.parquet.*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.glob(".scores.parquet.*.part")), "the job never began to write"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert duckdb.sql(f"FROM '{target}'").fetchall() == [("old",)]
+    subprocess.run([*command[:4], "customers", *command[5:]], check=True, capture_output=True)
+    assert duckdb.sql(f"SELECT count(*) FROM '{target}'").fetchall() == [(2995,)]
+    assert list(tmp_path.glob(".scores*")) == []
