@@ -9,11 +9,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+
 from duckprop.benchmarks.machine import load_average, machine
 from duckprop.benchmarks.memory import Cold, in_own_process
 from duckprop.benchmarks.sides import SIDES, VECTOR, Opener, Question, Side, WrongAnswer, questions
 from duckprop.benchmarks.workload import Workload
-
 from duckprop.errors import UsageError
 
 TOLERANCE = 1e-6

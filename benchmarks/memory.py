@@ -11,9 +11,9 @@ from pathlib import Path
 from time import perf_counter
 
 import pyarrow.parquet as pq
+
 from duckprop.benchmarks.sides import SIDES, questions
 from duckprop.benchmarks.workload import Workload
-
 from duckprop.errors import ModelError
 from duckprop.features import read_features
 from duckprop.model import Model

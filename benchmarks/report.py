@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from duckprop.benchmarks.harness import TOLERANCE, Answer, Report, Timing
 from rich.console import Console
 from rich.table import Table
+
+from duckprop.benchmarks.harness import TOLERANCE, Answer, Report, Timing
 
 _COLUMNS = ("rows", "median s", "min – max s", "rows/s", "× naive", "difference", "cold s", "peak MiB")
 _WIDTH = 120
@@ -89,8 +90,8 @@ def _about_machine(report: Report) -> list[str]:
     kernels = ", ".join(f"{name}: {kernel}" for name, kernel in about["blas"].items())
     variables = ", ".join(f"{name}={value}" for name, value in about["environment"].items() if value is not None)
     return [
-        f"{about['processor']}, {about['usable_cores']} of {about['cores']} cores, {about['duckdb_threads']} DuckDB threads, "
-        f"load {about['load_before']} before and {report.load_after} after; {about['system']}",
+        f"{about['processor']}, {about['usable_cores']} of {about['cores']} cores, "
+        f"{about['duckdb_threads']} DuckDB threads, load {about['load_before']} before and {report.load_after} after; {about['system']}",
         f"Python {about['python']}, {versions}",
         f"BLAS {kernels}; {variables or 'no thread or kernel variables set'}",
     ]

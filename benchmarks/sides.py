@@ -12,11 +12,11 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-from duckprop.benchmarks import naive
-from duckprop.benchmarks.workload import Workload
 from numpy.typing import NDArray
 
 import duckprop
+from duckprop.benchmarks import naive
+from duckprop.benchmarks.workload import Workload
 from duckprop.errors import DuckpropError
 from duckprop.model import Model
 from duckprop.relation import literal

@@ -16,7 +16,6 @@ from duckprop.features import read_features
 from duckprop.model import Model
 from duckprop.relation import as_query, columns_of, require
 from duckprop.sparse import SparseBatch, build
-from duckprop.training.symbol import Shape, build_symbol, initial_parameters
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,8 @@ def _drawn(sizes: Sizes, seed: int) -> str:
 
 
 def _write_bundle(folder: Path, sizes: Sizes, seed: int) -> None:
+    from duckprop.training.symbol import Shape, build_symbol, initial_parameters  # brings MXNet: not for every side
+
     mx = mxnet_compat.load()
     shape = Shape(sizes.width, sizes.hidden, sizes.categories)
     rates = np.random.default_rng([seed, 2]).uniform(0.005, 0.3, sizes.categories)

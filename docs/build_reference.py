@@ -3,11 +3,10 @@
 import inspect
 import re
 
+from duckprop.layouts import ACCEPTED
 from duckprop.sql import MACROS, read
 from duckprop.udfs import ALL
 from duckprop.udfs.udf import Udf
-
-from duckprop.layouts import ACCEPTED
 
 INTRODUCTION = f"""# SQL reference
 

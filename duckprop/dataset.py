@@ -209,8 +209,8 @@ def frequent_categories(
 
 
 def fingerprint_of(rows: Rows, outcomes: Outcomes) -> str:
-    """Return a SHA-256 over ids, features, splits and labels: the same data give the same one in any row order."""
-    digest = hashlib.sha256()
+    """Return a SHA-256 over ids, features, width, splits and labels: the same data give the same one in any row order."""
+    digest = hashlib.sha256(str(rows.batch.width).encode())
     for column in rows.ids.columns:
         digest.update("\n".join(map(str, column.to_pylist())).encode())
     digest.update("\n".join(map(str, [] if rows.split is None else rows.split)).encode())

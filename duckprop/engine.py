@@ -96,15 +96,21 @@ def activate(x: NDArray[Any], layer: Layer) -> NDArray[Any]:
 
 
 def row_scales(batch: SparseBatch, epsilon: float, start: int = 0) -> NDArray[np.float32]:
-    """Return 1 / sqrt(sum of squares + epsilon) of each row, float32 (n,).
+    """Return 1 / sqrt(sum of squares + epsilon) of each row, float32 (n,). Raises what ``row_squares`` does."""
+    return (1 / np.sqrt(row_squares(batch, start) + epsilon)).astype(np.float32)
 
-    Raises DataError for a row whose sum of squares is beyond float32, where MXNet's own graph would overflow.
+
+def row_squares(batch: SparseBatch, start: int = 0) -> NDArray[np.float64]:
+    """Return each row's sum of squares, float64 (n,).
+
+    Raises DataError for a row where it is beyond float32: MXNet's own graph then takes the row for an empty one.
     """
     squares = batch.to_scipy()
     squares.data = squares.data.astype(np.float64) ** 2
     sums = squares @ np.ones(batch.width)
-    refuse_overflow(sums.astype(np.float32), start)
-    return (1 / np.sqrt(sums + epsilon)).astype(np.float32)
+    with np.errstate(over="ignore"):
+        refuse_overflow(sums.astype(np.float32), start)
+    return sums
 
 
 def refuse_overflow(results: NDArray[Any], start: int = 0) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckprop import mxnet_compat
-from duckprop.engine import refuse_overflow
+from duckprop.engine import refuse_overflow, row_squares
+from duckprop.errors import ModelError
 from duckprop.sparse import SparseBatch
 
 _BATCH = 256
@@ -18,16 +19,22 @@ class MXNetScorer:
     """Scores with the checkpoint's own symbol and parameters, exactly as plain MXNet does."""
 
     def __init__(self, prefix: str, width: int, shape: tuple[int, int], positive: int = 0) -> None:
-        """Load ``prefix-symbol.json`` and ``prefix-0000.params``; shape is (heads N, classes K)."""
+        """Load ``prefix-symbol.json`` and ``prefix-0000.params``; shape is (heads N, classes K).
+
+        Raises ModelError where MXNet cannot bind the network with these sizes.
+        """
         self.width, self.heads = width, shape[0]
         self._positive = positive
         self._executor = mxnet_compat.run(_bind, prefix, width, shape)
+        self._scales_rows = '"op": "rsqrt"' in self._executor._symbol.tojson()
 
     def score(self, batch: SparseBatch, heads: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """See Scorer; all heads are computed whichever are asked for."""
         out = np.empty((len(batch), self.heads if heads is None else len(heads)), np.float32)
         for start in range(0, len(batch), _BATCH):
             block = batch.rows(start, min(start + _BATCH, len(batch)))
+            if self._scales_rows:
+                row_squares(block, start)
             probabilities = mxnet_compat.run(self._forward, block)[: len(block), :, self._positive]
             refuse_overflow(probabilities, start)
             out[start : start + _BATCH] = probabilities if heads is None else probabilities[:, heads]
@@ -54,4 +61,10 @@ def _bind(prefix: str, width: int, shape: tuple[int, int]) -> Any:
         "data": mx.nd.sparse.zeros("csr", (_BATCH, width)),
         "softmax_label": mx.nd.zeros((_BATCH, *shape)),
     }
-    return symbol.bind(mx.cpu(), {name: arrays[name] for name in symbol.list_arguments()}, aux_states=auxiliary)
+    try:
+        return symbol.bind(mx.cpu(), {name: arrays[name] for name in symbol.list_arguments()}, aux_states=auxiliary)
+    except (KeyError, mx.MXNetError) as error:
+        raise ModelError(
+            f"MXNet cannot bind {prefix}-symbol.json to {width} columns and heads of shape {shape}: {error}",
+            "copy or train the model again",
+        ) from None

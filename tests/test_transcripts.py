@@ -24,7 +24,7 @@ def other_bundle(tmp_path_factory):
     from conftest import make_bundle
 
     target = tmp_path_factory.mktemp("shared") / "other"
-    return make_bundle(target, categories=("wine", "books", "toys"), names=None, seed=11)
+    return make_bundle(target, categories=("wine", "books", "toys"), names=None, seed=12)
 
 
 def publish(first_line, home, small_bundle, other_bundle):

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from duckprop.udfs.udf import Udf, by_model, features_of, mask_nulls, rows_of, texts
 from numpy.typing import NDArray
 
 from duckprop.model import Model
 from duckprop.models import Models
+from duckprop.udfs.udf import Udf, by_model, features_of, mask_nulls, rows_of, texts
 
 
 def propensity(models: Models, features: pa.Array, category: pa.Array, model: pa.Array) -> pa.Array:

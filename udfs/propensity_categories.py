@@ -1,9 +1,9 @@
 """propensity_categories([model])."""
 
 import pyarrow as pa
-from duckprop.udfs.udf import Udf, texts
 
 from duckprop.models import Models
+from duckprop.udfs.udf import Udf, texts
 
 _TYPE = pa.list_(pa.struct([("category_id", pa.int32()), ("category", pa.string()), ("base_rate", pa.float32())]))
 

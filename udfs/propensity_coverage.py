@@ -2,11 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-from duckprop.udfs.udf import Udf, by_model, features_of, mask_nulls
 from numpy.typing import NDArray
 
 from duckprop.model import Model
 from duckprop.models import Models
+from duckprop.udfs.udf import Udf, by_model, features_of, mask_nulls
 
 
 def propensity_coverage(models: Models, features: pa.Array, model: pa.Array) -> pa.Array:

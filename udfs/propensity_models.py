@@ -3,12 +3,12 @@
 from typing import Any
 
 import pyarrow as pa
-from duckprop.udfs.udf import Udf
 
 from duckprop.bundle import read_card
 from duckprop.errors import ModelError
 from duckprop.models import Models
 from duckprop.registry import Version
+from duckprop.udfs.udf import Udf
 
 FIELDS = (
     ("model", "VARCHAR", pa.string()),

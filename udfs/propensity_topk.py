@@ -3,7 +3,6 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from duckprop.udfs.udf import Udf, by_model, features_of, rows_of, texts
 from numpy.typing import NDArray
 
 from duckprop.errors import DataError
@@ -12,6 +11,7 @@ from duckprop.model import Model
 from duckprop.models import Models
 from duckprop.ranking import top
 from duckprop.sparse import offsets_of, row_label
+from duckprop.udfs.udf import Udf, by_model, features_of, rows_of, texts
 
 
 def propensity_topk(

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-from duckprop.udfs.udf import Udf, by_model, features_of
 from numpy.typing import NDArray
 
 from duckprop.model import Model
 from duckprop.models import Models
+from duckprop.udfs.udf import Udf, by_model, features_of
 
 
 def propensity_vector(models: Models, features: pa.Array, model: pa.Array) -> pa.Array:

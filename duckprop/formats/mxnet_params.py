@@ -17,6 +17,8 @@ _FILE_MAGIC = 0x112
 _ARRAY_V2, _ARRAY_V3 = 0xF993FAC9, 0xF993FACA
 _DENSE, _ROW_SPARSE = 0, 1
 _INT64 = 6
+_MOST = 2**48
+"""Elements of an array, sizes of 0 not counted: above it, NumPy fails on shapes that take no memory at all."""
 _DTYPES = {code: np.dtype(name) for code, name in enumerate(["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8"])}
 
 
@@ -77,7 +79,7 @@ class _Reader:
         if not 0 <= rank <= 8:
             raise self.damaged(f"an array of {rank} dimensions")
         shape = self.unpack(f"{rank}q")
-        if any(size < 0 for size in shape):
+        if min(shape, default=0) < 0 or math.prod(size or 1 for size in shape) > _MOST:
             raise self.damaged(f"an array of shape {shape}")
         return shape
 

@@ -6,17 +6,22 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from duckprop import bundle
 from duckprop.training.settings import Epoch
 
 
 @dataclass
 class State:
-    """What has been reached. The arrays lie in ``epoch-N/`` beside it: params, and optimizer states."""
+    """What has been reached. The arrays lie in ``epoch-N/`` beside it: params, and optimizer states.
+
+    files: size and SHA-256 of each of these, by its path in the work folder.
+    """
 
     fingerprint: str
     epoch: int = 0
     best_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
+    files: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @property
     def best_log_loss(self) -> float:
@@ -25,20 +30,20 @@ class State:
 
 
 def read_state(folder: Path, fingerprint: str) -> State:
-    """Return the state in a work folder; a fresh one where there is none, or where data or settings have changed."""
+    """Return the state in a work folder; a fresh one where there is none, or it is of other data, settings or files."""
     try:
         raw = json.loads((folder / "state.json").read_text())
         history = [Epoch(**past) for past in raw["history"]]
-        state = State(raw["fingerprint"], raw["epoch"], raw["best_epoch"], history)
+        state = State(raw["fingerprint"], raw["epoch"], raw["best_epoch"], history, raw["files"])
+        whole = state.files == {name: bundle.fingerprint(folder / name) for name in _files(folder, state)}
     except (OSError, ValueError, KeyError, TypeError):
         return State(fingerprint)
-    if state.fingerprint != fingerprint or not all(epoch_folder(folder, n).is_dir() for n in _kept(state)):
-        return State(fingerprint)
-    return state
+    return state if whole and state.fingerprint == fingerprint and state.epoch == len(history) else State(fingerprint)
 
 
 def commit(folder: Path, state: State) -> None:
     """Make ``state`` the one to resume from; its epoch's folder must be complete. Older epochs are removed."""
+    state.files = {name: state.files.get(name) or bundle.fingerprint(folder / name) for name in _files(folder, state)}
     temporary = folder / "state.json.new"
     temporary.write_text(json.dumps(asdict(state)))
     os.replace(temporary, folder / "state.json")
@@ -50,6 +55,10 @@ def commit(folder: Path, state: State) -> None:
 def epoch_folder(folder: Path, epoch: int) -> Path:
     """Return where the arrays of an epoch lie."""
     return folder / f"epoch-{epoch:04d}"
+
+
+def _files(folder: Path, state: State) -> list[str]:
+    return [f"{epoch_folder(folder, number).name}/{name}" for number in _kept(state) for name in ("params", "states")]
 
 
 def _kept(state: State) -> set[int]:

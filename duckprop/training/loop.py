@@ -1,8 +1,10 @@
 """The training loop: MXNet's BucketingModule, early stopping on the validation rows, a checkpoint every epoch."""
 
+import math
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckprop import mxnet_compat
+from duckprop.errors import UsageError
 from duckprop.outcomes import Outcomes
 from duckprop.sparse import SparseBatch
 from duckprop.training.checkpoint import State, commit, epoch_folder, read_state
@@ -45,17 +48,26 @@ class Trainer:
         self._module = self._bound(outcomes.class_rates(train))
 
     def run(self, report: Report | None = None) -> State:
-        """Train to the end and return the state; the best epoch's parameters are in ``best_parameters``."""
+        """Train to the end and return the state; the best epoch's parameters are in ``best_parameters``.
+
+        An epoch whose log loss is not a number ends it too. Raises UsageError where that is the first one.
+        """
         while not self.finished:
             began = time.monotonic()
             epoch = self.state.epoch + 1
             train_loss = self._train_epoch(epoch, report)
             loss = self._validate()
+            if not math.isfinite(train_loss + loss):
+                break
             done = Epoch(epoch, train_loss, loss, time.monotonic() - began)
             best = epoch if loss < self.state.best_log_loss else self.state.best_epoch
-            self.state = State(self.state.fingerprint, epoch, best, [*self.state.history, done])
+            self.state = replace(self.state, epoch=epoch, best_epoch=best, history=[*self.state.history, done])
             self._save(epoch_folder(self.folder, epoch))
             commit(self.folder, self.state)
+        if not self.state.best_epoch:
+            raise UsageError(
+                "training diverged in its first epoch: its log loss is not a number", "lower learning_rate"
+            )
         return self.state
 
     @property
