@@ -18,7 +18,7 @@ from duckprop.errors import UsageError
 
 TOLERANCE = 1e-6
 """Largest absolute difference of a propensity between two sides."""
-BASELINE = "naive row UDF"
+NAIVE, BATCHES = "naive row UDF", "engine mxnet"
 Tell = Callable[[str], None]
 
 
@@ -60,9 +60,9 @@ class Answer:
     question: str
     timings: tuple[Timing, ...]
 
-    def ratio(self, timing: Timing) -> float | None:
-        """Return how many times the naive side's rows a second a side does, both by their medians."""
-        base = [other for other in self.timings if other.side == BASELINE]
+    def ratio(self, timing: Timing, to: str = NAIVE) -> float | None:
+        """Return how many times another side's rows a second a side does, both by their medians; None without it."""
+        base = [other for other in self.timings if other.side == to]
         return timing.rows_per_second / base[0].rows_per_second if base else None
 
 
@@ -89,7 +89,7 @@ def run(
         raise UsageError("fewer than one run or row is asked for", "give --repeats 5 or more")
     created, about = datetime.now(UTC).isoformat(timespec="seconds"), machine()
     cold = in_own_process(workload, settings.sample, tell) if settings.cold and sides is None else {}
-    answers = []
+    answers: list[Answer] = []
     for question in questions(workload.model):
         with ExitStack() as stack:
             tell(f"{question.name}: opening the sides")

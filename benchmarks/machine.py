@@ -3,7 +3,6 @@
 import ctypes
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,8 @@ def _duckdb_threads() -> int:
 
 
 def _installed(name: str) -> str | None:
-    """MXNet is not installed everywhere; a module that is loaded is asked first."""
+    """MXNet is not installed everywhere."""
     try:
-        return str(sys.modules[name].__version__) if name in sys.modules else version(name)
+        return version(name)
     except PackageNotFoundError:
         return None

@@ -19,6 +19,7 @@ from duckprop.features import read_features
 from duckprop.model import Model
 
 _SKIPPED = ("empty",)  # gets its ready answers from an engine, whose memory it would show
+_REMEDY = "a negative exit code is a signal: the machine may be short of memory; give fewer --rows"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def _spawn(arguments: list[str]) -> Cold:
     command = [sys.executable, "-m", "duckprop.benchmarks.memory", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ModelError(f"side '{arguments[2]}' fails in a process of its own: {last}", "see whether memory is short")
+        told = [line for line in done.stderr.splitlines() if "Error" in line] or [f"exit code {done.returncode}"]
+        raise ModelError(f"side '{arguments[2]}' fails in a process of its own: {told[-1]}", _REMEDY)
     return Cold(**json.loads(done.stdout.splitlines()[-1]))
 
 

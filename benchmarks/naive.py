@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from duckprop import bundle, mxnet_compat
 from duckprop.model import Model
 
-PARAMETERS = ["INTEGER[]", "FLOAT[]"]
+PARAMETERS: list[Any] = ["INTEGER[]", "FLOAT[]"]
 RETURNS = "FLOAT[]"
 
 

@@ -5,13 +5,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from duckprop.benchmarks.harness import TOLERANCE, Answer, Report, Timing
+from duckprop.benchmarks.harness import BATCHES, TOLERANCE, Answer, Report, Timing
 
-_COLUMNS = ("rows", "median s", "min – max s", "rows/s", "× naive", "difference", "cold s", "peak MiB")
+_COLUMNS = ("rows", "median s", "min – max s", "rows/s", "× naive", "× mxnet", "difference", "cold s", "peak MiB")
 _WIDTH = 120
+_NOTE = (
+    "× naive, × mxnet: rows a second by the medians, against the naive row UDF and MXNet in batches. "
+    "difference: largest absolute one, compared before timing. cold: opening and first run in a process of its own."
+)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def _side(answer: Answer, timing: Timing) -> dict[str, Any]:
         "median_s": timing.median_s,
         "rows_per_second": timing.rows_per_second,
         "times_naive": answer.ratio(timing),
+        "times_mxnet": answer.ratio(timing, BATCHES),
         "is_reference": timing.is_reference,
         "max_difference": timing.difference,
         "cold_s": timing.cold.seconds if timing.cold else None,
@@ -51,11 +57,10 @@ def _side(answer: Answer, timing: Timing) -> dict[str, Any]:
 def print_report(report: Report, file: TextIO | None = None) -> None:
     """Print machine, workload and one table to a text file, stdout without one."""
     console = Console(file=file, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, width=_WIDTH)  # not cut to 80 in a pipe
+    console.width = max(console.width, _WIDTH)  # a pipe counts as 80 columns
     for line in [*_about_machine(report), _about_work(report)]:
         console.print(line, soft_wrap=True, markup=False)
-    table = Table("side", title_justify="left")
+    table = Table("side", box=SIMPLE, pad_edge=False)
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for answer in report.answers:
@@ -64,20 +69,17 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
         for timing in answer.timings:
             table.add_row(timing.side, *_cells(answer, timing))
     console.print(table)
-    note = (
-        "× naive: rows a second by the medians, against the naive row UDF. difference: largest absolute one, compared"
-    )
-    console.print(f"{note} before timing. cold: opening and first run in a process of its own.", soft_wrap=True)
+    console.print(_NOTE, soft_wrap=True)
 
 
 def _cells(answer: Answer, timing: Timing) -> tuple[str, ...]:
-    ratio = answer.ratio(timing)
+    ratios = [answer.ratio(timing), answer.ratio(timing, BATCHES)]
     return (
         f"{timing.rows:,}",
         f"{timing.median_s:.3f}",
         f"{min(timing.seconds):.3f} – {max(timing.seconds):.3f}",
         f"{timing.rows_per_second:,.0f}",
-        "" if ratio is None else f"{ratio:,.1f}",
+        *("" if ratio is None else f"{ratio:,.1f}" for ratio in ratios),
         "reference" if timing.is_reference else "" if timing.difference is None else f"{timing.difference:.1g}",
         f"{timing.cold.seconds:.1f}" if timing.cold else "",
         f"{timing.cold.peak_mib:,.0f}" if timing.cold else "",
@@ -89,9 +91,10 @@ def _about_machine(report: Report) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     kernels = ", ".join(f"{name}: {kernel}" for name, kernel in about["blas"].items())
     variables = ", ".join(f"{name}={value}" for name, value in about["environment"].items() if value is not None)
+    cores = f"{about['usable_cores']} of {about['cores']} cores, {about['duckdb_threads']} DuckDB threads"
+    load = f"load {about['load_before']} before and {report.load_after} after"
     return [
-        f"{about['processor']}, {about['usable_cores']} of {about['cores']} cores, "
-        f"{about['duckdb_threads']} DuckDB threads, load {about['load_before']} before and {report.load_after} after; {about['system']}",
+        f"{about['processor']}, {cores}, {load}; {about['system']}",
         f"Python {about['python']}, {versions}",
         f"BLAS {kernels}; {variables or 'no thread or kernel variables set'}",
     ]

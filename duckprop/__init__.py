@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from duckprop.catalog import connect, register
+    from duckprop.dataset import Columns
     from duckprop.model import Model, load
-    from duckprop.training import train
+    from duckprop.training import Settings, train
 
 __version__ = "0.1.0"
-__all__ = ["Model", "connect", "load", "register", "train"]
+__all__ = ["Columns", "Model", "Settings", "connect", "load", "register", "train"]
 
-_HOME = {"connect": "catalog", "register": "catalog", "Model": "model", "load": "model", "train": "training"}
+_HOME = {
+    "Columns": "dataset",
+    "Model": "model",
+    "Settings": "training.settings",
+    "connect": "catalog",
+    "load": "model",
+    "register": "catalog",
+    "train": "training",
+}
 
 # udfs/, sql/ and benchmarks/ lie beside this folder in a checkout and inside it when installed.
 if not Path(__path__[0], "udfs").is_dir():

@@ -100,7 +100,7 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]], named: bool) ->
     for name, expected in files.items():
         path = folder / name
         if Path(name).name != name or os.path.islink(path) or not os.path.isfile(path):
-            raise ModelError(f"{path} is missing or not a plain file", _AGAIN)
+            raise ModelError(f"{folder}/{name} is missing or not a plain file", _AGAIN)
         if path.stat().st_size != expected["bytes"]:
             raise ModelError(f"{path} has {path.stat().st_size} bytes, its card says {expected['bytes']}", _AGAIN)
 

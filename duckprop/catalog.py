@@ -3,6 +3,7 @@
 import atexit
 import inspect
 import itertools
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _CATALOG_MARK = "__duckprop_catalog"
 _instances: dict[int, Models] = {}
 _kept: list[Any] = []
 _numbers = itertools.count(1)
+_registering = threading.Lock()
 _open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
 
 
@@ -62,6 +64,7 @@ def register(
 
     Every cursor of the same database can call them with the catalog's name before them, ``duckprop.propensity(…)``; on
     this connection the prefix may be left out. Calling it again is fine: the last model, registry and engine count.
+    A result of this connection that is still being fetched is lost: fetch it first, or register a cursor.
     model: the default, such as 'retail@champion'; the session variable propensity_model goes before it.
     Raises UsageError for an unknown engine, and where the database has a catalog of that name that is not ours.
     """
@@ -69,7 +72,7 @@ def register(
         raise UsageError(f"there is no engine '{engine}'{did_you_mean(engine, ENGINES)}", "use compiled or mxnet")
     models = Models(Registry(registry), model, engine)
     # a cursor has a transaction of its own: this works inside an open one, and on a read-only file
-    with con.cursor() as cursor:
+    with _registering, con.cursor() as cursor:
         _attach(cursor, catalog)
         number = _instance(cursor)
         if number is None:
@@ -84,12 +87,8 @@ def register(
 
 def _attach(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Attach the in-memory catalog of the macros, or find it; a user's own database of that name is left alone."""
-    there, ours = cursor.execute(
-        "SELECT EXISTS (FROM duckdb_databases() WHERE database_name = $1), "
-        "EXISTS (FROM duckdb_functions() WHERE database_name = $1 AND function_name = $2)",
-        [catalog, _CATALOG_MARK],
-    ).fetchall()[0]
-    if there and not ours:
+    there = "SELECT 1 FROM duckdb_databases() WHERE lower(database_name) = lower($1)"
+    if cursor.execute(there, [catalog]).fetchall() and not _is_ours(cursor, catalog):
         raise UsageError(
             f"the database has a catalog '{catalog}' that duckprop did not make",
             f"take another name for the functions: register(con, catalog='{catalog}_sql')",
@@ -97,6 +96,14 @@ def _attach(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
     cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {identifier(catalog)} (READ_WRITE)")
     cursor.execute(f"USE {identifier(catalog)}")
     cursor.execute(f"CREATE MACRO IF NOT EXISTS {_CATALOG_MARK}() AS 1")
+
+
+def _is_ours(cursor: duckdb.DuckDBPyConnection, catalog: str) -> bool:
+    try:  # ten times faster than a look into duckdb_functions()
+        cursor.execute(f"SELECT {identifier(catalog)}.main.{_CATALOG_MARK}()")
+    except duckdb.CatalogException:
+        return False
+    return True
 
 
 def _instance(cursor: duckdb.DuckDBPyConnection) -> int | None:

@@ -4,7 +4,8 @@ The rows are kept sparse: 8 bytes a stored value. Their order is that of their i
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -69,12 +70,11 @@ def read_rows(
     picked = ", ".join(map(identifier, [*columns.ids, *extra, columns.features]))
     parts: list[SparseBatch] = []
     keys: list[pa.Table] = []
-    with con.cursor() as cursor:
-        for chunk in cursor.sql(f"SELECT {picked} FROM ({as_query(relation)})").to_arrow_reader(_ROWS_PER_BATCH):
-            table = pa.Table.from_batches([chunk])
-            parts.append(read_features(table[columns.features], width, vocabulary))
-            width = parts[-1].width if is_dense(table[columns.features].type) else width
-            keys.append(table.drop_columns([columns.features]))
+    for chunk in con.sql(f"SELECT {picked} FROM ({as_query(relation)})").to_arrow_reader(_ROWS_PER_BATCH):
+        table = pa.Table.from_batches([chunk])
+        parts.append(read_features(table[columns.features], width, vocabulary))
+        width = parts[-1].width if is_dense(table[columns.features].type) else width
+        keys.append(table.drop_columns([columns.features]))
     if not parts or not sum(map(len, parts)):
         raise DataError("the features relation has no rows", "give one row a customer")
     return _in_id_order(pa.concat_tables(keys), concatenate(parts), columns, bool(extra))
@@ -116,14 +116,12 @@ def names_in(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns) ->
     only = f"WHERE {identifier(columns.split)} = 'train'" if columns.split in there else ""
     query = f"SELECT {identifier(columns.features)} FROM ({as_query(relation)}) {only}"
     seen: pa.Array | None = None
-    with con.cursor() as cursor:
-        for chunk in cursor.sql(query).to_arrow_reader(_ROWS_PER_BATCH):
-            names = feature_names(chunk.column(0))
-            if names is None:
-                return None
-            seen = (
-                names.cast(pa.string()) if seen is None else pa.concat_arrays([seen, names.cast(pa.string())]).unique()
-            )
+    for chunk in con.sql(query).to_arrow_reader(_ROWS_PER_BATCH):
+        names = feature_names(chunk.column(0))
+        if names is None:
+            return None
+        names = names.cast(pa.string())
+        seen = names if seen is None else pa.concat_arrays([seen, names]).unique()
     return Vocabulary(sorted(seen.to_pylist())) if seen is not None and len(seen) else None
 
 
@@ -138,21 +136,20 @@ def read_outcomes(
 ) -> tuple[Outcomes, int]:
     """Read labels for the rows of ``ids``: (ids, category) rows, or (ids, list of categories); with K > 2, a class too.
 
-    Returns the outcomes, in the rows' order, and how many labelled pairs belong to no row or category here.
+    Returns the outcomes, in the rows' order, and how many labels of these rows are in other categories.
     Raises DataError for a missing column, an unknown class, or a pair with two classes.
     """
     pairs = _label_query(con, relation, columns)
-    row_number = pa.array(np.arange(len(ids)), pa.int64())
-    with con.cursor() as cursor:
-        cursor.register("_duckprop_rows", ids.append_column("_row", row_number))
-        heads = pa.table({"_name": list(categories), "_head": np.arange(len(categories), dtype=np.int32)})
-        cursor.register("_duckprop_heads", heads)
-        using = ", ".join(map(identifier, columns.ids))
-        table = cursor.sql(
+    rows = ids.append_column("_row", pa.array(np.arange(len(ids)), pa.int64()))
+    heads = pa.table({"_name": list(categories), "_head": np.arange(len(categories), dtype=np.int32)})
+    using = ", ".join(map(identifier, columns.ids))
+    with _registered(con, _duckprop_rows=rows, _duckprop_heads=heads):
+        table = con.sql(
             f"SELECT DISTINCT _row, _head, _class FROM ({pairs}) AS pairs JOIN _duckprop_rows USING ({using}) "
             "JOIN _duckprop_heads ON _name = _category ORDER BY _row, _head, _class"
         ).to_arrow_table()
-        total = cursor.execute(f"SELECT count(*) FROM (SELECT DISTINCT * FROM ({pairs}))").fetchall()[0][0]
+        here = f"SELECT DISTINCT _row, _category FROM ({pairs}) AS pairs JOIN _duckprop_rows USING ({using})"
+        total = con.execute(f"SELECT count(*) FROM ({here})").fetchall()[0][0]
     row, head = table["_row"].to_numpy(), table["_head"].to_numpy()
     label = _class_numbers(table["_class"], classes)
     repeated = np.flatnonzero((np.diff(row) == 0) & (np.diff(head) == 0))
@@ -164,12 +161,24 @@ def read_outcomes(
     return Outcomes(indptr, head, label, tuple(categories), tuple(classes)), total - len(row)
 
 
+@contextmanager
+def _registered(con: duckdb.DuckDBPyConnection, **tables: pa.Table) -> Iterator[None]:
+    """Make Arrow tables visible by name on this connection; a cursor would not see the caller's temporary tables."""
+    for name, table in tables.items():
+        con.register(name, table)
+    try:
+        yield
+    finally:
+        for name in tables:
+            con.unregister(name)
+
+
 def _label_query(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns) -> str:
     """Return a query of (ids, _category VARCHAR, _class VARCHAR), lists unnested, NULL categories left out."""
     there = columns_of(con, relation, "the labels relation")
     require(there, [*columns.ids, columns.category], "the labels relation")
     category = identifier(columns.category)
-    category = f"unnest({category})" if there[columns.category].endswith("[]") else category
+    category = f"unnest({category})" if there[columns.category].endswith("]") else category
     label = f"{identifier(columns.label_class)}::VARCHAR" if columns.label_class in there else "NULL"
     ids = ", ".join(map(identifier, columns.ids))
     inner = f"SELECT {ids}, {category}::VARCHAR AS _category, {label} AS _class FROM ({as_query(relation)})"
@@ -189,14 +198,13 @@ def _class_numbers(column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[n
 
 
 def frequent_categories(
-    con: duckdb.DuckDBPyConnection, labels: str, columns: Columns, ids: pa.Table, at_least: int
+    con: duckdb.DuckDBPyConnection, labels: str, columns: Columns, ids: pa.Table, *, at_least: int
 ) -> list[str]:
     """Return the categories with at least so many labelled rows among ``ids``, sorted. Raises DataError for none."""
     pairs = _label_query(con, labels, columns)
     using = ", ".join(map(identifier, columns.ids))
-    with con.cursor() as cursor:
-        cursor.register("_duckprop_rows", ids)
-        rows = cursor.execute(
+    with _registered(con, _duckprop_rows=ids):
+        rows = con.execute(
             f"SELECT _category FROM (SELECT DISTINCT {using}, _category FROM ({pairs})) AS pairs "
             f"JOIN _duckprop_rows USING ({using}) GROUP BY _category HAVING count(*) >= {at_least:d} ORDER BY _category"
         ).fetchall()
@@ -209,7 +217,7 @@ def frequent_categories(
 
 
 def fingerprint_of(rows: Rows, outcomes: Outcomes) -> str:
-    """Return a SHA-256 over ids, features, width, splits and labels: the same data give the same one in any row order."""
+    """Return a SHA-256 over ids, features, width, splits and labels, the same in any order of the rows."""
     digest = hashlib.sha256(str(rows.batch.width).encode())
     for column in rows.ids.columns:
         digest.update("\n".join(map(str, column.to_pylist())).encode())

@@ -72,9 +72,17 @@ class CompiledScorer:
 
     def _propensities(self, hidden: Any, weight: Any, bias: Any) -> NDArray[np.float32]:
         if self._pairs:
-            return expit(hidden @ weight + bias).astype(np.float32)
+            return _sigmoid((hidden @ weight + bias).astype(np.float32))
         logits = np.tensordot(hidden, weight, axes=1) + bias
         return softmax(logits, axis=2)[:, :, self._positive].astype(np.float32)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 / (1 + exp(−x)), in place; NumPy's float32 exp is several times faster than a float64 sigmoid."""
+    with np.errstate(over="ignore"):  # exp is infinite below −88: the propensity is 0
+        np.exp(np.negative(logits, out=logits), out=logits)
+    logits += 1
+    return np.reciprocal(logits, out=logits)
 
 
 def _as_float64(array: NDArray[np.float32]) -> NDArray[np.float64]:

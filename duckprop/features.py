@@ -32,9 +32,7 @@ def read_features(
     NULL rows become empty rows marked in ``is_null``. Raises DataError for a type or value that no rule covers.
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    array = _blank_structs_to_null(array)
+    array = _blank_structs_to_null(_decoded(array))
     if not array.null_count:
         return _read_valid(array, width, vocabulary, positions)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
@@ -64,9 +62,7 @@ def _read_valid(
     keys = _decoded(raw.keys)
     if isinstance(keys, pa.Array) and is_text(keys.type):
         return _named(indptr, keys, values, width, vocabulary, rows)
-    if width is None and is_dense(array.type) and len(raw.lengths):
-        width = int(raw.lengths[0])
-    return build(indptr, _columns(keys, indptr, rows), values, width, rows)
+    return build(indptr, _columns(keys, indptr, rows), values, raw.width if width is None else width, rows)
 
 
 def _named(
@@ -125,7 +121,12 @@ def _blank_structs_to_null(array: pa.Array) -> pa.Array:
 
 
 def _decoded(keys: Any) -> Any:
-    return keys.dictionary_decode() if isinstance(keys, pa.Array) and pa.types.is_dictionary(keys.type) else keys
+    """Return dictionaries (ENUM) and string views, which Arrow can hardly compute with, as what they stand for."""
+    if not isinstance(keys, pa.Array):
+        return keys
+    if pa.types.is_dictionary(keys.type):
+        return _decoded(keys.dictionary_decode())
+    return keys.cast(pa.string()) if pa.types.is_string_view(keys.type) else keys
 
 
 def _columns(keys: Any, indptr: NDArray[np.integer], rows: Any) -> NDArray[np.integer]:

@@ -21,11 +21,15 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class RawRows:
-    """Non-NULL rows on the way in: lengths (n,), keys (names or columns) and values (nnz,); None is 1.0 each."""
+    """Non-NULL rows on the way in: lengths (n,), keys (names or columns) and values (nnz,); None is 1.0 each.
+
+    width: the number of columns that the rows themselves declare, where they do.
+    """
 
     lengths: NDArray[np.integer]
     keys: Any
     values: Any
+    width: int | None = None
 
 
 _Reader = Callable[[pa.Array, int | None, Any], RawRows]
@@ -82,7 +86,7 @@ def _read_vector_udt(array: pa.StructArray, width: int | None, rows: Any) -> Raw
     keys = np.empty(len(in_dense), np.int64)
     keys[in_dense] = np.tile(np.arange(width or 0), int(dense.sum()))
     keys[~in_dense] = _whole_items(columns, counts, named)
-    return RawRows(lengths, keys, _items(values))
+    return RawRows(lengths, keys, _items(values), width)
 
 
 def _read_map(array: pa.MapArray, _width: int | None, _rows: Any) -> RawRows:
@@ -104,7 +108,7 @@ def _read_dense(array: pa.Array, width: int | None, rows: Any) -> RawRows:
     lengths = np.full(len(array), array.type.list_size) if pa.types.is_fixed_size_list(array.type) else _lengths(array)
     width = int(lengths[0]) if width is None and len(lengths) else width
     _refuse_sizes(lengths, width, rows)
-    return RawRows(lengths, np.tile(np.arange(width or 0), len(array)), array.flatten())
+    return RawRows(lengths, np.tile(np.arange(width or 0), len(array)), array.flatten(), width)
 
 
 def is_list(kind: pa.DataType) -> bool:

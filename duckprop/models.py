@@ -22,8 +22,8 @@ class Models:
 
     def get(self, reference: str | None) -> Model:
         """Return the model that a reference names, loading it once a process. Raises ModelError."""
-        wanted = reference or self.default
-        version = self.registry.resolve(wanted) if wanted else self.registry.only()
+        wanted = self.default if reference is None else reference
+        version = self.registry.only() if wanted is None else self.registry.resolve(wanted)
         return _load(version)
 
     def scorer(self, model: Model) -> Scorer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from duckprop.errors import UsageError
+from duckprop.errors import DataError, UsageError
 
 
 @cache
@@ -49,4 +49,8 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write NDArrays by name. Waits first: MXNet saves a row_sparse array still being computed as one of no rows."""
     mx = load()
     mx.nd.waitall()
-    mx.nd.save(str(path), arrays)
+    try:
+        mx.nd.save(str(path), arrays)
+    except mx.MXNetError as error:
+        fact = f"{path} cannot be written: {str(error).strip().splitlines()[-1]}"
+        raise DataError(fact, "check the folder, its permissions and the free space, then run it again") from None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from duckprop import mxnet_compat
 from duckprop.engine import refuse_overflow, row_squares
 from duckprop.errors import ModelError
+from duckprop.relation import first_line
 from duckprop.sparse import SparseBatch
 
 _BATCH = 256
@@ -65,6 +66,6 @@ def _bind(prefix: str, width: int, shape: tuple[int, int]) -> Any:
         return symbol.bind(mx.cpu(), {name: arrays[name] for name in symbol.list_arguments()}, aux_states=auxiliary)
     except (KeyError, mx.MXNetError) as error:
         raise ModelError(
-            f"MXNet cannot bind {prefix}-symbol.json to {width} columns and heads of shape {shape}: {error}",
+            f"MXNet cannot bind {prefix}-symbol.json to {width} columns and heads {shape}: {first_line(error)}",
             "copy or train the model again",
         ) from None

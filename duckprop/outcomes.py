@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 class Outcomes:
     """Labels of n customers over N categories, stored only where they are not the default, last class.
 
-    indptr: int64 (n + 1,). category: int32 (nnz,), in [0, N). label: int8 (nnz,), in [0, K - 1).
+    indptr: int64 (n + 1,). category: int32 (nnz,), in [0, N). label: int8 (nnz,), in [0, K).
     categories: N names, in head order. classes: K names; class 0 is the positive one, the last is 'did nothing'.
     """
 
@@ -44,7 +44,7 @@ class Outcomes:
         at, _ = self._elements(rows)
         count = np.zeros((len(self.categories), len(self.classes)))
         np.add.at(count, (self.category[at], self.label[at]), 1)
-        count[:, -1] = len(rows) - count.sum(axis=1)
+        count[:, -1] = len(rows) - count[:, :-1].sum(axis=1)
         return (count + 1 / len(self.classes)) / (len(rows) + 1)
 
     def _elements(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -94,8 +94,8 @@ class Registry:
         numbers = self._numbers(name) if _NAME.fullmatch(name) else []
         if not numbers:
             known = sorted({version.name for version in self.versions()})
-            listed = f"models are {', '.join(known)}" if known else f"there are no models in {self.root}"
-            raise ModelError(f"there is no model '{reference}'{did_you_mean(name, known)}", listed)
+            there = f"models are {', '.join(known)}" if known else f"publish one first: {self.root} holds no models"
+            raise ModelError(f"there is no model '{reference}'{did_you_mean(name, known)}", there)
         if not wanted:
             return self._version(name, max(numbers))
         return self._version(name, int(wanted) if _is_number(wanted) else self._alias(name, wanted))

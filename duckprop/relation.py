@@ -8,7 +8,10 @@ import duckdb
 
 from duckprop.errors import DataError, UsageError, did_you_mean
 
-_QUERY = re.compile(r"\s*(\(|(select|with|from|values|table|pivot|unpivot|describe|show)\b)", re.IGNORECASE)
+_COMMENT = r"--[^\n]*(\n|$)|(?>/\*.*?\*/)"
+_QUERY = re.compile(
+    rf"(\s|{_COMMENT})*(\(|(select|with|from|values|table|pivot|unpivot|describe|show)\b)", re.IGNORECASE | re.DOTALL
+)
 _FILE = re.compile(r"\.(parquet|pq|csv|json|ndjson)(\.gz)?$|[*?\[]", re.IGNORECASE)
 
 
@@ -18,10 +21,10 @@ def as_query(relation: str) -> str:
     if not text:
         raise UsageError("the relation is empty", "give a table, a Parquet path or glob, or a SELECT")
     if _QUERY.match(text):
-        return text
+        return f"{text}\n" if "--" in text else text
     if "/" in text and Path(text).is_dir():
         return f"FROM {literal(text.rstrip('/') + '/**/*.parquet')}"
-    if _FILE.search(text):
+    if _FILE.search(text) and not text.startswith('"'):
         return f"FROM {literal(text)}"
     return f"FROM {'.'.join(identifier(part) for part in _parts(text))}"
 
@@ -65,6 +68,6 @@ def first_line(error: Any) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    if '"' in text:
-        return [part.replace('""', '"') for part in re.findall(r'"((?:[^"]|"")*)"', text)] or [text]
-    return text.split(".")
+    if '"' not in text:
+        return text.split(".")
+    return [bare or quoted.replace('""', '"') for quoted, bare in re.findall(r'"((?:[^"]|"")*)"|([^".]+)', text)]

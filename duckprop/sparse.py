@@ -130,7 +130,7 @@ def build(
 
 
 def _width(columns: NDArray[np.integer]) -> int:
-    top = int(columns.max(initial=-1)) + 1
+    top = int(columns.max()) + 1 if len(columns) else 0
     if top > MAX_WIDTH:
         raise DataError(f"feature column {top - 1} is above {MAX_WIDTH - 1}", "number the features from 0")
     return top

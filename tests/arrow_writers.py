@@ -1,4 +1,4 @@
-"""The same sparse rows as every Arrow type that duckprop.features accepts; a row is None or a list of (column, value)."""
+"""The same sparse rows as every Arrow type that duckprop.features accepts. A row is None or (column, value) pairs."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ ENUM = pa.dictionary(pa.int8(), pa.string())
 
 def struct(key=None, value=None, of=pa.list_):
     kind = pa.struct([("indices", of(key or pa.int32())), ("values", of(value or pa.float32()))])
-    return lambda rows: pa.array([row and _lists(row) if row is None else _lists(row) for row in rows], kind)
+    return lambda rows: pa.array([None if row is None else _lists(row) for row in rows], kind)
 
 
 def _lists(row):
@@ -106,7 +106,6 @@ SPARSE = {
     "map, bigint": mapping(pa.int64(), pa.float64()),
     "map, name": mapping(pa.string()),
     "map, large name": mapping(pa.large_string()),
-    "map, name view": mapping(pa.string_view()),
     "map, enum": mapping(ENUM),
     "pairs, int": pairs(pa.int32()),
     "pairs, large": pairs(pa.int64(), pa.large_list),

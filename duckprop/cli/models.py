@@ -15,7 +15,11 @@ def models(registry: Registry = None, as_json: AsJson = False) -> None:
 
     home = Models(registry)
     columns = [name for name, _, _ in FIELDS]
-    rows = [list(describe(version).values()) for version in home.versions()]
+    rows = [[_short(value) for value in describe(version).values()] for version in home.versions()]
     write(columns, rows, Format.JSON if as_json else Format.TABLE)
     if not rows:
         say(f"There are no models in {home.root} yet: duckprop train, or duckprop demo, makes one.")
+
+
+def _short(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

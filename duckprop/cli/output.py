@@ -74,6 +74,8 @@ def _text(value: Any, null: str = "NULL") -> str:
     match value:
         case None:
             return null
+        case bool():
+            return str(value).lower()
         case str() | int() | float() | Decimal() | date() | datetime() | time() | timedelta():
             return str(value)
         case list() | dict():

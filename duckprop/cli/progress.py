@@ -22,10 +22,14 @@ def say(text: str) -> None:
 def training() -> "Iterator[Report]":
     """Yield what ``train`` reports to."""
     console = Console(stderr=True)
-    told = 0
+    told: int | None = None
 
     def tell_epochs(now: "Training") -> None:
         nonlocal told
+        if told is None:
+            told = len(now.history)
+            if told:
+                console.print(f"going on after epoch {told}", highlight=False)
         for past in now.history[told:]:
             console.print(
                 f"epoch {past.epoch}: log loss {past.train_log_loss:.4f} in training, "

@@ -46,8 +46,10 @@ def score(
     only = names(categories) if categories is not None else None
     order = Order(relation, names(ids), features_column, top, only, wide)
     target = str(database) if database else ":memory:"
+    # others may go on reading the database while a file is written
+    read_only = {"read_only": True} if database and output.endswith(".parquet") else {}
     with (
-        duckprop.connect(target, registry=registry, engine=engine) as con,
+        duckprop.connect(target, registry=registry, engine=engine, **read_only) as con,
         interruptible(con),
         waiting(f"scoring with {chosen.reference}"),
     ):

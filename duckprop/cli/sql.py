@@ -1,6 +1,7 @@
 """duckprop sql."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,11 @@ from duckprop.cli.progress import say
 from duckprop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import duckdb
-    import pyarrow as pa
+
+    from duckprop.cli.output import Row
 
 _SHOWN = 1000
 
@@ -64,23 +68,32 @@ def run_statements(con: "duckdb.DuckDBPyConnection", text: str, form: Format = F
     """Run one statement after the other; print the rows of those that return any, and how many the others changed."""
     from duckdb import ExpectedResultType
 
+    printed = False
     for statement in con.extract_statements(text):
-        if ExpectedResultType.QUERY_RESULT in statement.expected_result_type:
-            _print_rows(con.sql(statement.query).to_arrow_reader(2048), form)
-        else:
-            changed = con.execute(statement).fetchall()
-            if ExpectedResultType.CHANGED_ROWS in statement.expected_result_type and changed:
-                say(f"{changed[0][0]:,} rows")
+        if statement.expected_result_type == [ExpectedResultType.QUERY_RESULT]:
+            reader = con.sql(statement.query).to_arrow_reader(2048)
+            columns, rows = reader.schema.names, rows_of(reader)
+        else:  # a relation would run it a second time when it is fetched
+            result = con.execute(statement)
+            columns, rows = [name for name, *_ in result.description], result.fetchall()
+            if columns in (["Count"], ["Success"]):
+                for changed in rows if columns == ["Count"] else []:
+                    say(f"{changed[0]:,} rows")
+                continue
+        if printed:
+            print()
+        printed = True
+        _print_rows(columns, rows, form)
 
 
-def _print_rows(reader: "pa.RecordBatchReader", form: Format) -> None:
+def _print_rows(columns: "Sequence[str]", rows: "Iterable[Row]", form: Format) -> None:
     if form is not Format.TABLE:
-        write(reader.schema.names, rows_of(reader), form)
+        write(columns, rows, form)
         return
-    rows = []
-    for row in rows_of(reader):
-        rows.append(row)
-        if len(rows) > _SHOWN:
-            say(f"Only the first {_SHOWN:,} rows are shown; --format csv prints them all.")
-            break
-    write(reader.schema.names, rows[:_SHOWN])
+    shown = list(islice(rows, _SHOWN + 1))
+    if columns == ["explain_key", "explain_value"]:
+        print(*(plan for _, plan in shown), sep="\n")
+        return
+    write(columns, shown[:_SHOWN])
+    if len(shown) > _SHOWN:
+        say(f"Only the first {_SHOWN:,} rows are shown; --format csv prints them all.")

@@ -18,7 +18,7 @@ from duckprop.model import Model
 class Judged:
     """evaluation: the metrics. outcomes: bool (n, N). propensities: float32 (n, N). rows: the n rows, in id order.
 
-    unmatched: labelled pairs that belong to none of the rows or categories.
+    unmatched: labels of these rows in categories that the model does not have.
     """
 
     evaluation: Evaluation

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import duckprop
 from duckprop import bundle
 from duckprop.dataset import Rows
 from duckprop.engine import CompiledScorer
@@ -25,14 +26,7 @@ _LIBRARIES = ("duckprop", "mxnet", "duckdb", "numpy", "scipy", "pyarrow")
 
 
 def make_bundle(
-    trainer: Trainer,
-    rows: Rows,
-    outcomes: Outcomes,
-    training: NDArray[np.int64],
-    validation: NDArray[np.int64],
-    names: Vocabulary | None,
-    about: dict[str, Any],
-    target: Path,
+    trainer: Trainer, rows: Rows, about: dict[str, Any], target: Path, *, names: Vocabulary | None
 ) -> Model:
     """Write the best epoch's network and its card to ``target``, replacing what an earlier run left there."""
     shutil.rmtree(target, ignore_errors=True)
@@ -42,9 +36,11 @@ def make_bundle(
         if names:
             names.write(folder / bundle.VOCABULARY)
         scorer = CompiledScorer(read_checkpoint(folder, bundle.PREFIX))
-        windows = {"validation": validation, "test": rows.where("test")}
-        metrics = {name: _metrics(scorer, rows, outcomes, index) for name, index in windows.items() if len(index)}
-        bundle.write_card(folder, _card(trainer, rows, outcomes, training, names, about) | {"metrics": metrics})
+        windows = {"validation": trainer.validation.ids, "test": rows.where("test")}
+        metrics = {
+            name: _metrics(scorer, rows, trainer.train.outcomes, index) for name, index in windows.items() if len(index)
+        }
+        bundle.write_card(folder, _card(trainer, rows, about, names) | {"metrics": metrics})
     return Model(target)
 
 
@@ -55,15 +51,8 @@ def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDAr
     return {"overall": dict(result.overall), "support": dict(result.support), "mean_propensity": means}
 
 
-def _card(
-    trainer: Trainer,
-    rows: Rows,
-    outcomes: Outcomes,
-    training: NDArray[np.int64],
-    names: Vocabulary | None,
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    shape = trainer.shape
+def _card(trainer: Trainer, rows: Rows, about: dict[str, Any], names: Vocabulary | None) -> dict[str, Any]:
+    shape, outcomes, training = trainer.shape, trainer.train.outcomes, trainer.train.ids
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "categories": list(outcomes.categories),
@@ -88,6 +77,8 @@ def _card(
 
 
 def _installed(name: str) -> str | None:
+    if name == "duckprop":
+        return duckprop.__version__
     try:
         return version(name)
     except PackageNotFoundError:  # run from a checkout that was never installed

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,35 +49,41 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     with more than two, labels need a class column. min_positives: labelled training rows below which a category is
     left out. outcome: what the labels mean, for the card.
     folder: where checkpoints and the bundle go; the same call with the same folder resumes after any interruption and
-    ends with the same network as without it. Without a folder, a temporary one that stays until it is removed.
+    ends with the same network as without it. Without a folder, a temporary one that goes with the Model: publish it.
     Raises DataError, UsageError or ModelError that say what to change.
     """
     columns, settings = columns or Columns(), settings or Settings()
-    con = con or duckdb.connect()
+    con = duckdb.connect() if con is None else con
     names = names_of(con, vocabulary) if vocabulary else names_in(con, features, columns)
     rows = read_rows(con, features, columns, width=len(names) if names else None, vocabulary=names)
     training, validation = split_rows(rows, settings.seed)
     training_ids = rows.ids.take(pa.array(training))
-    categories = frequent_categories(con, labels, columns, training_ids, min_positives)
+    categories = frequent_categories(con, labels, columns, training_ids, at_least=min_positives)
     outcomes, _ = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)
     data = fingerprint_of(rows, outcomes)
-    home = Path(folder or tempfile.mkdtemp(prefix="duckprop-"))
+    temporary = None if folder else tempfile.mkdtemp(prefix="duckprop-")
+    home = Path(folder or str(temporary))
     home.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(rows, outcomes, training, validation, settings, home, data)
+    parts = (training, validation)
+    trainer = _trainer(rows, outcomes, parts, settings=settings, folder=home, data=data)
     trainer.run(report)
     about = {"outcome": outcome, "fingerprint": data, "settings": settings.as_dict()}
-    return make_bundle(trainer, rows, outcomes, training, validation, names, about, home / "bundle")
+    model = make_bundle(trainer, rows, about, home / "bundle", names=names)
+    if temporary:
+        weakref.finalize(model, shutil.rmtree, temporary, ignore_errors=True)
+    return model
 
 
 def _trainer(
     rows: Rows,
     outcomes: Outcomes,
-    training: NDArray[np.int64],
-    validation: NDArray[np.int64],
+    parts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    *,
     settings: Settings,
     folder: Path,
     data: str,
 ) -> Trainer:
+    training, validation = parts
     key = json.dumps([data, settings.as_dict(), training.tolist(), validation.tolist()])
     return Trainer(
         rows.batch,

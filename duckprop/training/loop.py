@@ -52,6 +52,7 @@ class Trainer:
 
         An epoch whose log loss is not a number ends it too. Raises UsageError where that is the first one.
         """
+        self._tell(report, 0)
         while not self.finished:
             began = time.monotonic()
             epoch = self.state.epoch + 1
@@ -64,6 +65,7 @@ class Trainer:
             self.state = replace(self.state, epoch=epoch, best_epoch=best, history=[*self.state.history, done])
             self._save(epoch_folder(self.folder, epoch))
             commit(self.folder, self.state)
+            self._tell(report, 0)
         if not self.state.best_epoch:
             raise UsageError(
                 "training diverged in its first epoch: its log loss is not a number", "lower learning_rate"
@@ -89,9 +91,13 @@ class Trainer:
             self._module.update()
             self._module.update_metric(metric, batch.label)
             done += len(batch.index)
-            if report:
-                report(Progress(epoch, self.settings.epochs, done, len(self.train.ids), tuple(self.state.history)))
+            self._tell(report, done)
         return metric.get()[1]
+
+    def _tell(self, report: Report | None, rows_done: int) -> None:
+        if report:
+            now = (self.state.epoch + 1, self.settings.epochs, rows_done, len(self.train.ids))
+            report(Progress(*now, tuple(self.state.history)))
 
     def _validate(self) -> float:
         metric = MultiLabelLogLoss()

@@ -37,7 +37,7 @@ SELECT kind, round(p, 4) AS p, p = first(p) OVER (ORDER BY rowid) AS is_same FRO
 -- NULL gives NULL
 SELECT propensity(NULL, 'toys') AS a, propensity(NULL::VARCHAR, 'toys') AS b, propensity({indices: NULL, values: NULL}, 'toys') AS c, propensity({type: NULL, size: NULL, indices: NULL, values: NULL}, 'toys') AS d, propensity(NULL::FLOAT[40], 'toys') AS e, propensity(NULL::MAP(VARCHAR, FLOAT), 'toys') AS f;
 -- empty gives the base rate
-SELECT round(p, 4) AS base_rate, count(*) AS n FROM (SELECT unnest([propensity([], 'toys'), propensity('', 'toys'), propensity('  ', 'toys'), propensity(MAP {}, 'toys'), propensity({indices: [], values: []}, 'toys'), propensity({indices: []::INTEGER[], values: []::FLOAT[]}, 'toys'), propensity([]::VARCHAR[], 'toys'), propensity({type: 0, size: 40, indices: []::INTEGER[], values: []::DOUBLE[]}, 'toys'), propensity(['gone'], 'toys')]) AS p) GROUP BY p;
+SELECT round(p, 4) AS base_rate, count(*) AS n FROM (SELECT unnest([propensity([], 'toys'), propensity('', 'toys'), propensity('  ', 'toys'), propensity(MAP {}, 'toys'), propensity({indices: [], values: []}, 'toys'), propensity({indices: []::INTEGER[], values: []::FLOAT[]}, 'toys'), propensity({indices: NULL, values: []}, 'toys'), propensity([]::VARCHAR[], 'toys'), propensity({type: 0, size: 40, indices: []::INTEGER[], values: []::DOUBLE[]}, 'toys'), propensity(['gone'], 'toys')]) AS p) GROUP BY p;
 SELECT i, round(propensity(f, 'toys'), 4) AS p FROM (VALUES (0, {indices: [3], values: [1.0]}), (1, NULL), (2, {indices: [], values: []}), (3, {indices: NULL, values: NULL})) t(i, f) ORDER BY i;
 -- wrong: the column
 SELECT propensity([40], 'toys');

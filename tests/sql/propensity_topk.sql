@@ -22,6 +22,7 @@ SELECT b.category, b.rank FROM (SELECT unnest(propensity_topk([3], 2)) AS b);
 SELECT bool_and(b.propensity = propensity([i], b.category)) AS same_numbers FROM (SELECT i, unnest(propensity_topk([i], 5)) AS b FROM range(40) t(i));
 -- a threshold equal to the propensity keeps it
 SELECT len(propensity_topk([3], 9, min_propensity := propensity([3], 'garden'))) AS kept;
+SELECT bool_and(len(propensity_topk([i], 1, ['toys'], NULL, propensity([i], 'toys')::DECIMAL(18, 9))) = 1) AS kept FROM range(40) t(i);
 -- wrong: k
 SELECT propensity_topk([3], -1);
 SELECT propensity_topk([3], k) FROM (VALUES (2), (NULL), (-7)) t(k);
