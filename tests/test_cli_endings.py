@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, kill -9, a closed pipe, a full disk: each ends the command line cleanly and leaves nothing behind."""
+"""Ctrl-C, SIGTERM, kill -9, a closed pipe, a full disk: each ends cleanly and leaves nothing behind."""
 
 import os
 import resource

@@ -1,5 +1,6 @@
 """Compiled engine = MXNet engine = plain MXNet = a NumPy forward pass, over made networks and rows of every kind."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,3 +201,34 @@ def test_a_softmax_over_anything_but_the_classes_is_refused(tmp_path, softmax):
     folder = foreign(tmp_path / "model", "relu", **softmax)
     with pytest.raises(ModelError, match=r"SoftmaxOutput.*\nscore it with engine='mxnet'"):
         read_checkpoint(folder)
+
+
+def edit_graph(folder, name, change):
+    path = folder / "model-symbol.json"
+    graph = json.loads(path.read_text())
+    change(next(node for node in graph["nodes"] if node["name"].startswith(name)), graph)
+    path.write_text(json.dumps(graph))
+
+
+HARM = {
+    "a circle": ("dropout", lambda node, graph: node.update(inputs=[[graph["nodes"].index(node), 0, 0]])),
+    "a node that is not there": ("relu1", lambda node, graph: node.update(inputs=[[999, 0, 0]])),
+    "a node without inputs": ("relu1", lambda node, graph: node.pop("inputs")),
+    "a weight that is not stored": ("heads_weight", lambda node, graph: node.update(name="other")),
+    "inputs of another kind": ("relu1", lambda node, graph: node.update(inputs=7)),
+    "settings of another kind": ("dot", lambda node, graph: node.update(attrs=[1])),
+    "a transposed weight": ("dot", lambda node, graph: node.update(attrs={"transpose_b": "True"})),
+    "an unknown operator": ("relu1", lambda node, graph: node.update(op="Custom")),
+    "an unknown activation": ("relu1", lambda node, graph: node.update(attrs={"act_type": "softsign"})),
+    "two outputs": ("dot", lambda node, graph: graph.update(heads=[[0, 0, 0], [1, 0, 0]])),
+    "nodes of another kind": ("dot", lambda node, graph: graph.update(nodes=["dot"])),
+}
+
+
+@pytest.mark.parametrize(("name", "change"), HARM.values(), ids=HARM.keys())
+def test_a_damaged_or_strange_graph_is_a_model_error(write_bundle, name, change):
+    folder = write_bundle()
+    edit_graph(folder, name, change)
+    with pytest.raises(ModelError) as caught:
+        read_checkpoint(folder)
+    assert caught.value.remedy

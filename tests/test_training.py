@@ -256,6 +256,19 @@ def test_the_card_says_what_was_trained(tmp_path):
     assert all(0 < rate < 1 for rate in card["base_rates"])
 
 
+def test_the_metrics_are_those_of_the_windows(tmp_path):
+    con = shop()
+    con.execute("ALTER TABLE features ADD COLUMN split VARCHAR DEFAULT 'train'")
+    con.execute("UPDATE features SET split = if(id < 20, 'validation', 'test') WHERE id < 35")
+    model = train("features", "labels", con=con, settings=QUICK, folder=tmp_path, min_positives=5)
+    bought = np.array(con.execute("SELECT bought FROM customers ORDER BY id").fetchnumpy()["bought"].tolist())
+    matrix = sparse.csr_matrix((np.ones(240), bought.ravel(), np.arange(0, 241, 2)), shape=(120, model.width))
+    for window, rows in (("validation", slice(0, 20)), ("test", slice(20, 35))):
+        found = model.predict(matrix)[rows].mean(axis=0)
+        np.testing.assert_allclose(model.card["metrics"][window]["mean_propensity"], found, atol=1e-6)
+    assert model.card["training"]["rows"] == 85
+
+
 def test_progress_counts_every_row_of_every_epoch(tmp_path):
     seen = []
     train("features", "labels", con=shop(), settings=QUICK, folder=tmp_path, min_positives=5, report=seen.append)
