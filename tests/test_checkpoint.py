@@ -41,9 +41,10 @@ def dying(function, after=False):
 
 epochs = []
 def report(progress):
-    epochs.append(progress.epoch)
-    if moment == "batch":
-        die()
+    if progress.rows_done:
+        epochs.append(progress.epoch)
+        if moment == "batch":
+            die()
 
 if moment == "save":
     mxnet_compat.save_arrays = dying(mxnet_compat.save_arrays, after=True)

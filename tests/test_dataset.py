@@ -260,18 +260,20 @@ def test_a_class_column_gives_the_class(con):
     assert outcomes.positives(np.arange(3)).tolist() == [[False, True, False], [True, False, False], [False] * 3]
 
 
-def test_labels_of_no_row_or_category_are_counted(con):
-    labels = values("(1, 'a'), (9, 'a'), (1, 'z'), (9, 'z'), (NULL, 'a'), (1, NULL), (9, 'a')", "id, category")
+def test_labels_of_other_categories_are_counted_and_those_of_no_row_passed_over(con):
+    labels = values(
+        "(1, 'a'), (9, 'a'), (1, 'z'), (9, 'z'), (NULL, 'a'), (1, NULL), (1, 'z'), (2, 'y')", "id, category"
+    )
     outcomes, left_over = outcomes_of(con, labels)
     assert labelled(outcomes) == [{"a": 0}, {}, {}]
-    assert left_over == 4
+    assert left_over == 2
 
 
 def test_labels_join_on_every_id_column(con):
     columns = Columns(ids=("id", "day"))
     features = values("(1, 1, [0]), (1, 2, [0]), (2, 1, [0])", "id, day, features")
     outcomes, left_over = outcomes_of(con, values("(1, 2, 'a'), (2, 2, 'b')", "id, day, category"), columns, features)
-    assert (labelled(outcomes), left_over) == ([{}, {"a": 0}, {}], 1)
+    assert (labelled(outcomes), left_over) == ([{}, {"a": 0}, {}], 0)
 
 
 def test_an_unknown_class_or_two_for_one_pair_are_refused(con):

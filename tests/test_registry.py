@@ -162,8 +162,9 @@ def test_what_does_not_resolve_says_what_there_is(registry, bundle, reference):
 
 def test_an_empty_registry_says_where_it_looked(registry):
     for ask in (lambda: registry.resolve("shop"), registry.only):
-        with pytest.raises(ModelError, match=f"there are no(ne|) ?(models|) in {registry.root}"):
+        with pytest.raises(ModelError, match=r"no model.*\npublish one first") as caught:
             ask()
+        assert str(registry.root) in str(caught.value)
 
 
 def test_the_only_model_is_found_and_two_are_listed(registry, bundle):

@@ -272,10 +272,10 @@ def test_the_metrics_are_those_of_the_windows(tmp_path):
 def test_progress_counts_every_row_of_every_epoch(tmp_path):
     seen = []
     train("features", "labels", con=shop(), settings=QUICK, folder=tmp_path, min_positives=5, report=seen.append)
-    assert [progress.rows_done for progress in seen[:7]] == [16, 32, 48, 64, 80, 96, 108]
-    assert [progress.epoch for progress in seen] == [epoch for epoch in (1, 2, 3, 4) for _ in range(7)]
+    assert [progress.rows_done for progress in seen] == [0, 16, 32, 48, 64, 80, 96, 108] * 4 + [0]
+    assert [progress.epoch for progress in seen[:-1]] == [epoch for epoch in (1, 2, 3, 4) for _ in range(8)]
     assert {(progress.epochs, progress.rows_in_epoch) for progress in seen} == {(4, 108)}
-    assert [len(progress.history) for progress in seen[::7]] == [0, 1, 2, 3]
+    assert [len(progress.history) for progress in seen[::8]] == [0, 1, 2, 3, 4]
 
 
 def test_other_data_or_settings_start_afresh(tmp_path):

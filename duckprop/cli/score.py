@@ -1,6 +1,6 @@
 """duckprop score."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def score(
     order = Order(relation, names(ids), features_column, top, only, wide)
     target = str(database) if database else ":memory:"
     # others may go on reading the database while a file is written
-    read_only = {"read_only": True} if database and output.endswith(".parquet") else {}
+    read_only: dict[str, Any] = {"read_only": True} if database and output.endswith(".parquet") else {}
     with (
         duckprop.connect(target, registry=registry, engine=engine, **read_only) as con,
         interruptible(con),

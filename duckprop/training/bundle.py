@@ -44,7 +44,7 @@ def make_bundle(
     return Model(target)
 
 
-def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDArray[np.int64]) -> dict[str, Any]:
+def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDArray[np.integer]) -> dict[str, Any]:
     propensities = scorer.score(rows.batch.take(index))
     result = evaluate(outcomes.positives(index), propensities)
     means = propensities.mean(axis=0, dtype=np.float64).tolist()
