@@ -97,12 +97,12 @@ def run(
                 name: stack.enter_context(opener(workload, question, settings.sample))
                 for name, opener in (sides or SIDES).items()
             }
-            answers.append(_answer(question, opened, settings, tell, cold if not answers else {}))
+            answers.append(_answer(question, opened, settings, tell=tell, cold=cold if not answers else {}))
     return Report(created, about, workload.describe(), settings, tuple(answers))
 
 
 def _answer(
-    question: Question, opened: dict[str, Side], settings: Settings, tell: Tell, cold: dict[str, Cold]
+    question: Question, opened: dict[str, Side], settings: Settings, *, tell: Tell, cold: dict[str, Cold]
 ) -> Answer:
     sides = list(opened.values())
     tell(f"{question.name}: comparing the outputs")

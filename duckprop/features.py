@@ -61,14 +61,15 @@ def _read_valid(
     values = _numbers(raw.values, indptr, rows, len(raw.keys))
     keys = _decoded(raw.keys)
     if isinstance(keys, pa.Array) and is_text(keys.type):
-        return _named(indptr, keys, values, width, vocabulary, rows)
-    return build(indptr, _columns(keys, indptr, rows), values, raw.width if width is None else width, rows)
+        return _named(indptr, keys, values, width=width, vocabulary=vocabulary, rows=rows)
+    return build(indptr, _columns(keys, indptr, rows), values, raw.width if width is None else width, rows=rows)
 
 
 def _named(
     indptr: NDArray[np.integer],
     names: pa.Array,
     values: NDArray[np.floating],
+    *,
     width: int | None,
     vocabulary: Vocabulary | None,
     rows: NDArray[np.integer] | None,
@@ -85,7 +86,9 @@ def _named(
     known = columns >= 0
     count = len(indptr) - 1
     owner = np.repeat(np.arange(count), np.diff(indptr))
-    batch = build(offsets_of(np.bincount(owner[known], minlength=count)), columns[known], values[known], width, rows)
+    batch = build(
+        offsets_of(np.bincount(owner[known], minlength=count)), columns[known], values[known], width, rows=rows
+    )
     batch.unknown[:] = _distinct(owner[~known], names.filter(pa.array(~known)), count)
     return batch
 

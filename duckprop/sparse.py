@@ -111,6 +111,7 @@ def build(
     columns: NDArray[np.integer],
     values: NDArray[np.floating],
     width: int | None,
+    *,
     rows: NDArray[np.integer] | None = None,
 ) -> SparseBatch:
     """Check raw rows and bring them into canonical order: the only way into a SparseBatch.

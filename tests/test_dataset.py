@@ -4,8 +4,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from duckprop.dataset import Columns, fingerprint_of, frequent_categories, names_in, read_outcomes, read_rows
+from duckprop.dataset import Columns, fingerprint_of, names_in, read_rows
 from duckprop.errors import DataError
+from duckprop.labels import frequent_categories, read_outcomes
 from duckprop.training.fit import names_of, split_rows
 from duckprop.vocabulary import Vocabulary
 

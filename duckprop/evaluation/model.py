@@ -8,9 +8,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from duckprop.dataset import Columns, Rows, read_outcomes, read_rows
+from duckprop.dataset import Columns, Rows, read_rows
 from duckprop.evaluation.metrics import Evaluation, evaluate
 from duckprop.evaluation.report import write_report
+from duckprop.labels import read_outcomes
 from duckprop.model import Model
 
 

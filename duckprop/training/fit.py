@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from duckprop.dataset import Columns, Rows, fingerprint_of, frequent_categories, names_in, read_outcomes, read_rows
+from duckprop.dataset import Columns, Rows, fingerprint_of, names_in, read_rows
 from duckprop.errors import DataError
+from duckprop.labels import frequent_categories, read_outcomes
 from duckprop.model import Model
 from duckprop.outcomes import Outcomes
 from duckprop.relation import as_query, columns_of, require

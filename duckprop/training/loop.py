@@ -96,7 +96,8 @@ class Trainer:
 
     def _tell(self, report: Report | None, rows_done: int) -> None:
         if report:
-            now = (self.state.epoch + 1, self.settings.epochs, rows_done, len(self.train.ids))
+            epochs = self.settings.epochs
+            now = (min(self.state.epoch + 1, epochs), epochs, rows_done, len(self.train.ids))
             report(Progress(*now, tuple(self.state.history)))
 
     def _validate(self) -> float:
