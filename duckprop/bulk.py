@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from duckprop.errors import UsageError
+from duckprop.errors import DataError, UsageError
 from duckprop.model import Model
 from duckprop.relation import as_query, columns_of, identifier, literal, require
 from duckprop.temporary import remove_leftovers, temporary_path
@@ -49,14 +49,19 @@ def score(con: duckdb.DuckDBPyConnection, order: Order, model: Model, target: st
     the old one is there, whole.
     Raises UsageError or DataError for the order, and duckdb.Error for what fails in the query.
     """
-    is_file = target.endswith(".parquet")
+    is_file = target.lower().endswith(".parquet")
     into = target if is_file else table_name(target)
     query = query_of(con, order, model)
-    columns = identifier(order.features)
-    with contextlib.closing(con.cursor()) as cursor:
-        customers, without = cursor.execute(
-            f"SELECT count(*), count(*) FILTER ({columns} IS NULL) FROM ({as_query(order.relation)})"
-        ).fetchall()[0]
+    if not is_file or Path(target).is_file():
+        _refuse_other_data(con, literal(target) if is_file else into)
+    features = identifier(order.features)
+    customers, without = con.execute(
+        f"SELECT count(*), count(*) FILTER ({features} IS NULL) FROM ({as_query(order.relation)})"
+    ).fetchall()[0]
+    if not customers:
+        raise DataError(
+            "the relation to score has no rows", f"{target} stays as it was: look at what fills the relation"
+        )
     if is_file:
         with _replacing(Path(target)) as temporary:
             rows = con.execute(f"COPY ({query}) TO {literal(str(temporary))} (FORMAT parquet)").fetchall()[0][0]
@@ -71,19 +76,33 @@ def query_of(con: duckdb.DuckDBPyConnection, order: Order, model: Model) -> str:
         raise UsageError(f"top is {order.top}", "give a whole number from 1")
     if order.wide and (order.top is not None or order.categories):
         raise UsageError("a wide table holds all categories", "leave top and categories out, or ask for the long form")
+    clash = {"category", "propensity", "rank", "propensities", "_best"}.intersection(map(str.lower, order.ids))
+    if clash:
+        raise UsageError(f"an id column cannot be called '{min(clash)}'", "rename it: SELECT … AS id")
+    if order.categories is not None and not order.categories:
+        raise UsageError("the list of categories is empty", "name some, or leave it out for all of them")
     there = columns_of(con, order.relation, "the relation to score")
     require(there, [*order.ids, order.features], "the relation to score")
     model.heads(list(order.categories or ()))
     ids, features = ", ".join(map(identifier, order.ids)), identifier(order.features)
     source, reference = f"({as_query(order.relation)})", literal(model.reference)
     if order.wide:
-        return (
-            f"SELECT {ids}, duckprop.propensity_vector({features}, model := {reference}) AS propensities FROM {source}"
-        )
+        return f"SELECT {ids}, propensity_vector({features}, model := {reference}) AS propensities FROM {source}"
     k = order.top or len(order.categories or model.categories)
     only = f"[{', '.join(map(literal, order.categories))}]" if order.categories else "NULL"
-    best = f"duckprop.propensity_topk({features}, {k}, categories := {only}, model := {reference})"
-    return f"SELECT {ids}, unnest(best, recursive := true) FROM (SELECT {ids}, {best} AS best FROM {source})"
+    best = f"propensity_topk({features}, {k}, categories := {only}, model := {reference})"
+    return f"SELECT {ids}, unnest(_best, recursive := true) FROM (SELECT {ids}, {best} AS _best FROM {source})"
+
+
+def _refuse_other_data(con: duckdb.DuckDBPyConnection, target: str) -> None:
+    """Raise UsageError where the target exists and is something else, the features themselves perhaps."""
+    with contextlib.suppress(duckdb.CatalogException):  # a table that does not exist yet
+        there = {name for name, *_ in con.execute(f"DESCRIBE (FROM {target})").fetchall()}
+        if there.isdisjoint({"propensity", "propensities"}):
+            raise UsageError(
+                f"{target} exists and is no propensity table: it has {', '.join(sorted(there))}",
+                "remove it first, or give another --output",
+            )
 
 
 def table_name(target: str) -> str:

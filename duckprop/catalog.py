@@ -4,6 +4,7 @@ import atexit
 import inspect
 import itertools
 import threading
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def connect(
     *,
     model: str | None = None,
     registry: str | Path | None = None,
-    engine: str = "compiled",
+    engine: str | None = None,
+    catalog: str | None = None,
     **options: Any,
 ) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB database and register the SQL functions on it; options go to ``duckdb.connect``.
@@ -45,57 +47,86 @@ def connect(
     """
     con = duckdb.connect(str(database), **options)
     try:
-        register(con, model=model, registry=registry, engine=engine)
+        return register(con, model, registry, engine, catalog=catalog)
     except BaseException:
         con.close()
         raise
-    return con
 
 
 def register(
     con: duckdb.DuckDBPyConnection,
-    *,
     model: str | None = None,
     registry: str | Path | None = None,
-    engine: str = "compiled",
-    catalog: str = "duckprop",
+    engine: str | None = None,
+    *,
+    catalog: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Make ``propensity`` and its family callable on a connection, and return it. Nothing is written into its file.
 
     Every cursor of the same database can call them with the catalog's name before them, ``duckprop.propensity(…)``; on
-    this connection the prefix may be left out. Calling it again is fine: the last model, registry and engine count.
+    this connection the prefix may be left out. Calling it again is fine; what is not given stays as it was.
     A result of this connection that is still being fetched is lost: fetch it first, or register a cursor.
-    model: the default, such as 'retail@champion'; the session variable propensity_model goes before it.
-    Raises UsageError for an unknown engine, and where the database has a catalog of that name that is not ours.
+
+    model: the default, such as 'retail@champion', as the session variable propensity_model of this connection; other
+    connections of the database share it until one of them names another one, and then have none.
+    registry: the folder of models, one for a database. engine: 'compiled' (where none is given) or 'mxnet'.
+    catalog: the name of the macros' catalog. Left out, it is duckprop, or, with a warning, duckprop_sql where the
+    database has a catalog duckprop that is not ours; given, such a catalog is a UsageError.
+    Raises UsageError for an unknown engine, or for another registry than the database has already.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"there is no engine '{engine}'{did_you_mean(engine, ENGINES)}", "use compiled or mxnet")
-    models = Models(Registry(registry), model, engine)
+    if engine not in (None, *ENGINES):
+        raise UsageError(f"there is no engine '{engine}'{did_you_mean(str(engine), ENGINES)}", "use compiled or mxnet")
+    if not isinstance(con, duckdb.DuckDBPyConnection):
+        raise UsageError(f"a {type(con).__name__} is no DuckDB connection", "give what duckdb.connect(…) returns")
     # a cursor has a transaction of its own: this works inside an open one, and on a read-only file
     with _registering, con.cursor() as cursor:
-        _attach(cursor, catalog)
+        name = _attach(cursor, catalog)
         number = _instance(cursor)
         if number is None:
-            number = _create_functions(cursor, models)
-        vars(_instances[number]).update(vars(models))
-        for name in MACROS:
-            cursor.execute(read(name))
-    _extend_search_path(con, catalog)
+            _create_functions(cursor, Models(Registry(registry), model, engine or "compiled"))
+        else:
+            _update(_instances[number], model, registry, engine)
+        for file in MACROS:
+            cursor.execute(read(file))
+    _extend_search_path(con, name)
+    if model is not None:
+        con.execute(f"SET VARIABLE propensity_model = {literal(model)}")
     _open.add(con)
     return con
 
 
-def _attach(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
-    """Attach the in-memory catalog of the macros, or find it; a user's own database of that name is left alone."""
-    there = "SELECT 1 FROM duckdb_databases() WHERE lower(database_name) = lower($1)"
-    if cursor.execute(there, [catalog]).fetchall() and not _is_ours(cursor, catalog):
+def _update(models: Models, model: str | None, registry: str | Path | None, engine: str | None) -> None:
+    """Change what another registration of the same database has set, without changing another connection's numbers."""
+    if registry is not None and Registry(registry).root != models.registry.root:
         raise UsageError(
-            f"the database has a catalog '{catalog}' that duckprop did not make",
-            f"take another name for the functions: register(con, catalog='{catalog}_sql')",
+            f"this database has the registry {models.registry.root} already",
+            "open the database in another process, or name bundles by their folders",
         )
+    if model is not None and models.default != model:
+        models.default = None
+    models.engine = engine or models.engine
+
+
+def _attach(cursor: duckdb.DuckDBPyConnection, wanted: str | None) -> str:
+    """Attach the in-memory catalog of the macros, or find it, and return its name; a user's own is left alone."""
+    catalog = wanted or "duckprop"
+    if _is_taken(cursor, catalog):
+        if wanted or _is_taken(cursor, f"{catalog}_sql"):
+            raise UsageError(
+                f"the database has a catalog '{catalog}' that duckprop did not make",
+                f"take another name for the functions: register(con, catalog='{catalog}_functions')",
+            )
+        catalog = f"{catalog}_sql"
+        warnings.warn(f"the functions are in the catalog '{catalog}': 'duckprop' is a database of yours", stacklevel=4)
     cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {identifier(catalog)} (READ_WRITE)")
     cursor.execute(f"USE {identifier(catalog)}")
     cursor.execute(f"CREATE MACRO IF NOT EXISTS {_CATALOG_MARK}() AS 1")
+    return catalog
+
+
+def _is_taken(cursor: duckdb.DuckDBPyConnection, catalog: str) -> bool:
+    there = "SELECT 1 FROM duckdb_databases() WHERE lower(database_name) = lower($1)"
+    return bool(cursor.execute(there, [catalog]).fetchall()) and not _is_ours(cursor, catalog)
 
 
 def _is_ours(cursor: duckdb.DuckDBPyConnection, catalog: str) -> bool:

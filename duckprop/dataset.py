@@ -64,18 +64,29 @@ def read_rows(
     """
     there = columns_of(con, relation, "the features relation")
     require(there, [*columns.ids, columns.features], "the features relation")
-    extra = [columns.split] if columns.split in there else []
-    picked = ", ".join(map(identifier, [*columns.ids, *extra, columns.features]))
+    has_split = _has_split(con, relation, columns, there)
+    extra = [f"{identifier(columns.split)}::VARCHAR AS {identifier(columns.split)}"] if has_split else []
+    picked = ", ".join([*map(identifier, columns.ids), *extra, identifier(columns.features)])
     parts: list[SparseBatch] = []
     keys: list[pa.Table] = []
     for chunk in con.sql(f"SELECT {picked} FROM ({as_query(relation)})").to_arrow_reader(_ROWS_PER_BATCH):
         table = pa.Table.from_batches([chunk])
         parts.append(read_features(table[columns.features], width, vocabulary))
         width = parts[-1].width if is_dense(table[columns.features].type) else width
-        keys.append(table.drop_columns([columns.features]))
+        keys.append(_decoded(table.drop_columns([columns.features])))
     if not parts or not sum(map(len, parts)):
         raise DataError("the features relation has no rows", "give one row a customer")
-    return _in_id_order(pa.concat_tables(keys), concatenate(parts), columns, bool(extra))
+    return _in_id_order(pa.concat_tables(keys), concatenate(parts), columns, has_split)
+
+
+def _decoded(keys: pa.Table) -> pa.Table:
+    """Return keys that can be sorted: ENUM as text. Raises DataError for a type that is no key."""
+    for at, field in enumerate(keys.schema):
+        if pa.types.is_dictionary(field.type):
+            keys = keys.set_column(at, field.name, keys[field.name].cast(pa.string()))
+        elif pa.types.is_nested(field.type) or pa.types.is_floating(field.type):
+            raise DataError(f"id column '{field.name}' is of type {field.type}", "give an integer, a text or a date")
+    return keys
 
 
 def _in_id_order(keys: pa.Table, batch: SparseBatch, columns: Columns, has_split: bool) -> Rows:
@@ -87,9 +98,6 @@ def _in_id_order(keys: pa.Table, batch: SparseBatch, columns: Columns, has_split
     ids = keys.select(columns.ids).take(order)
     _refuse_repeats(ids)
     split = np.asarray(keys[columns.split].take(order).to_pylist(), object) if has_split else None
-    if split is not None and set(split) - set(SPLITS):
-        wrong = next(iter(set(split) - set(SPLITS)))
-        raise DataError(f"column '{columns.split}' holds {wrong!r}", f"it may hold {', '.join(SPLITS)}")
     return Rows(ids, batch.take(order), split, int(batch.is_null.sum()))
 
 
@@ -107,11 +115,25 @@ def _refuse_repeats(ids: pa.Table) -> None:
         )
 
 
+def _has_split(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, there: dict[str, str]) -> bool:
+    """Return whether there is a split column. Raises DataError for a value of it that is no split, or no 'train'."""
+    if columns.split not in there:
+        return False
+    name = identifier(columns.split)
+    found = con.execute(
+        f"SELECT DISTINCT {name}::VARCHAR FROM ({as_query(relation)}) ORDER BY 1 NULLS FIRST"
+    ).fetchall()
+    wrong = [value for (value,) in found if value not in SPLITS]
+    if wrong:
+        raise DataError(f"column '{columns.split}' holds {wrong[0]!r}", f"it may hold {', '.join(SPLITS)}")
+    return True
+
+
 def names_in(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns) -> Vocabulary | None:
     """Return the sorted distinct feature names of a relation's training rows, or None where columns are numbered."""
     there = columns_of(con, relation, "the features relation")
     require(there, [columns.features], "the features relation")
-    only = f"WHERE {identifier(columns.split)} = 'train'" if columns.split in there else ""
+    only = f"WHERE {identifier(columns.split)} = 'train'" if _has_split(con, relation, columns, there) else ""
     query = f"SELECT {identifier(columns.features)} FROM ({as_query(relation)}) {only}"
     seen: pa.Array | None = None
     for chunk in con.sql(query).to_arrow_reader(_ROWS_PER_BATCH):

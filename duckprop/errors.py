@@ -34,5 +34,6 @@ class ModelError(DuckpropError):
 
 def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of ``known``, or an empty string when none is close."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    folded = {other.casefold(): other for other in known}  # the wrong case is the first thing that people type
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" (did you mean '{folded[close[0]]}'?)" if close else ""

@@ -108,7 +108,7 @@ def _read_dense(array: pa.Array, width: int | None, rows: Any) -> RawRows:
     lengths = np.full(len(array), array.type.list_size) if pa.types.is_fixed_size_list(array.type) else _lengths(array)
     width = int(lengths[0]) if width is None and len(lengths) else width
     _refuse_sizes(lengths, width, rows)
-    return RawRows(lengths, np.tile(np.arange(width or 0), len(array)), array.flatten(), width)
+    return RawRows(lengths, np.tile(np.arange(width or 0, dtype=np.int32), len(array)), array.flatten(), width)
 
 
 def is_list(kind: pa.DataType) -> bool:

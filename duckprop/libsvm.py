@@ -37,5 +37,5 @@ def _check(tokens: pa.Array, indptr: NDArray[np.int64], rows: Any) -> None:
         at = int(wrong[0])
         raise DataError(
             f"{row_name(indptr, at, rows)}: '{tokens[at].as_py()[:40]}' is not LibSVM text",
-            "write column:value pairs with blanks between them, zero-based, without a label: 3:1.0 17:0.5",
+            "write 3:1.0 17:0.5, zero-based columns without a label; features by name are a list: ['a', 'b']",
         )

@@ -1,4 +1,4 @@
-"""A published model in memory: its card, vocabulary and categories at once, its network when it first scores."""
+"""A model in memory: its card and categories at once, its vocabulary and its network when they are first needed."""
 
 import threading
 from functools import cached_property
@@ -26,7 +26,7 @@ class Model:
     """
 
     def __init__(self, folder: Path, reference: str | None = None) -> None:
-        """Read a bundle's card and vocabulary. Raises ModelError where a file is missing or damaged."""
+        """Read a bundle's card. Raises ModelError where a file is missing or damaged."""
         self.folder = Path(folder).absolute()
         self.reference = reference or str(folder)
         self.card = bundle.read_card(self.folder)
@@ -45,6 +45,9 @@ class Model:
                 "make no model",
                 "train the model again",
             )
+
+    def __repr__(self) -> str:
+        return f"<duckprop.Model {self.reference}: {len(self.categories)} categories, {self.width} features>"
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
@@ -106,6 +109,8 @@ class Model:
 
     def top(self, csr: Any, k: int, engine: str = "compiled") -> list[list[tuple[str, float]]]:
         """Return each customer's k best (category, propensity), best first; ties go to the lower category."""
+        if k < 0:
+            raise UsageError(f"k is {k}", "give a whole number from 0")
         scores = self.predict(csr, engine)
         order, counts = top(scores, k)
         return [
@@ -115,6 +120,8 @@ class Model:
 
     def publish(self, name: str, registry: str | Path | None = None) -> Version:
         """Publish as the next version of a name; see Registry.publish."""
+        if bundle.read_card(self.folder) != self.card:
+            raise ModelError(f"{self.folder} has been written anew since this model was loaded", "load it again")
         return Registry(registry).publish(self.folder, name)
 
     def _batch(self, csr: Any) -> SparseBatch:

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from duckprop.bundle import CARD, read_card
 from duckprop.engine import Scorer
 from duckprop.model import Model
 from duckprop.registry import Registry, Version
@@ -33,7 +34,11 @@ class Models:
 
 def _load(version: Version) -> Model:
     """A bundle written anew under the same path is another model: its card's time of change tells."""
-    key = (version.folder, (version.folder / "duckprop.json").stat().st_mtime_ns)
+    try:
+        key = (version.folder, (version.folder / CARD).stat().st_mtime_ns)
+    except OSError:
+        read_card(version.folder)  # says what is missing
+        raise
     with _lock:
         if key not in _loaded:
             _loaded[key] = Model(version.folder, version.reference if version.version else str(version.folder))

@@ -39,13 +39,13 @@ class Outcomes:
         dense[owner, self.category[at]] = self.label[at] == 0
         return dense
 
-    def class_rates(self, rows: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Return the share of each class, float64 (N, K), of the given rows and one more, spread evenly."""
+    def class_rates(self, rows: NDArray[np.integer], prior: float = 0) -> NDArray[np.float64]:
+        """Return the share of each class, float64 (N, K), of the given rows and ``prior`` more, spread evenly."""
         at, _ = self._elements(rows)
         count = np.zeros((len(self.categories), len(self.classes)))
         np.add.at(count, (self.category[at], self.label[at]), 1)
         count[:, -1] = len(rows) - count[:, :-1].sum(axis=1)
-        return (count + 1 / len(self.classes)) / (len(rows) + 1)
+        return (count + prior / len(self.classes)) / (len(rows) + prior)
 
     def _elements(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the positions of the stored labels of some rows, and which of these rows each belongs to."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from duckprop.bundle import CARD, new_folder
+from duckprop.bundle import CARD, check_hashes, new_folder, read_card
 from duckprop.errors import ModelError, UsageError, did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -49,7 +49,8 @@ class Registry:
     def publish(self, bundle: Path, name: str) -> Version:
         """Copy a bundle in as the next version of a name and return it; safe beside other publishers.
 
-        Raises UsageError for a name that is not made of letters, digits, '_', '.' and '-'.
+        Raises UsageError for a name that is not made of letters, digits, '_', '.' and '-', and ModelError where the
+        folder holds no whole model.
         """
         self.check_name(name)
         while True:
@@ -58,6 +59,7 @@ class Registry:
                 with new_folder(self.root / name / str(number)) as folder:
                     for path in bundle.iterdir():
                         shutil.copyfile(path, folder / path.name)
+                    check_hashes(folder, read_card(folder))
             except OSError:
                 if not (self.root / name / str(number)).exists():
                     raise
@@ -87,16 +89,16 @@ class Registry:
 
         Raises ModelError that names what there is.
         """
-        folder = Path(os.path.expanduser(reference)).absolute()
-        if os.path.isfile(folder / CARD):  # Path.is_file() raises for a name that is too long
-            return Version(folder.name, 0, (), folder)
-        name, _, wanted = reference.partition("@")
+        name, at, wanted = reference.partition("@")
         numbers = self._numbers(name) if _NAME.fullmatch(name) else []
+        folder = Path(os.path.expanduser(reference)).absolute()
+        if not numbers and os.path.isfile(folder / CARD):  # Path.is_file() raises for a name that is too long
+            return Version(folder.name, 0, (), folder)
         if not numbers:
             known = sorted({version.name for version in self.versions()})
             there = f"models are {', '.join(known)}" if known else f"publish one first: {self.root} holds no models"
             raise ModelError(f"there is no model '{reference}'{did_you_mean(name, known)}", there)
-        if not wanted:
+        if not at:
             return self._version(name, max(numbers))
         return self._version(name, int(wanted) if _is_number(wanted) else self._alias(name, wanted))
 
@@ -141,4 +143,4 @@ class Registry:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -9,9 +9,8 @@ import duckdb
 from duckprop.errors import DataError, UsageError, did_you_mean
 
 _COMMENT = r"--[^\n]*(\n|$)|(?>/\*.*?\*/)"
-_QUERY = re.compile(
-    rf"(\s|{_COMMENT})*(\(|(select|with|from|values|table|pivot|unpivot|describe|show)\b)", re.IGNORECASE | re.DOTALL
-)
+_WORD = "select|with|from|values|table|pivot|unpivot|describe|show"  # values.parquet is a file all the same
+_QUERY = re.compile(rf"(\s|{_COMMENT})*(\(|({_WORD})(?=[\s(*\"']|$))", re.IGNORECASE | re.DOTALL)
 _FILE = re.compile(r"\.(parquet|pq|csv|json|ndjson)(\.gz)?$|[*?\[]", re.IGNORECASE)
 
 

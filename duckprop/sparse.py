@@ -1,7 +1,7 @@
 """The one sparse layout that training and every engine share: compressed sparse rows, checked once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
@@ -63,15 +63,6 @@ class SparseBatch:
         source = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][order] - indptr[:-1], lengths)
         parts = (self.indices[source], self.values[source])
         return SparseBatch(indptr, *parts, self.width, self.is_null[order], self.unknown[order])
-
-    def with_width(self, width: int) -> "SparseBatch":
-        """Return the same rows in a space of at least as many columns."""
-        if self.nnz and int(self.indices.max()) >= width:
-            raise DataError(f"the features reach column {int(self.indices.max())}, the space has {width}", _WIDER)
-        return replace(self, width=width)
-
-
-_WIDER = "give a larger width, or features from the same vocabulary"
 
 
 def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -51,21 +51,35 @@ def test_register_returns_the_connection_and_may_be_repeated(plain):
     assert ask(plain) == ask(plain, PREFIXED) == ANSWER
 
 
-def test_the_last_registration_counts(plain, home, small_bundle):
+def test_the_last_registration_counts_and_what_it_leaves_out_stays(plain, home, small_bundle):
     Registry().publish(small_bundle, "club")
     duckprop.register(plain, model="shop")
     assert ask(plain) == ANSWER
     duckprop.register(plain, model="nothing")
     with pytest.raises(duckdb.InvalidInputException, match="no model 'nothing'"):
         ask(plain)
+    duckprop.register(plain, model="shop")
     duckprop.register(plain)
-    with pytest.raises(duckdb.InvalidInputException, match="no model is named, and there are 2: club, shop"):
-        ask(plain)
+    assert ask(plain) == ANSWER
+
+
+def test_connections_of_one_database_keep_their_own_default(tmp_path, home, small_bundle, write_bundle):
+    Registry().publish(write_bundle(seed=8), "club")
+    with (
+        duckprop.connect(tmp_path / "x.db", model="shop") as first,
+        duckprop.connect(tmp_path / "x.db", model="club") as second,
+    ):
+        assert ask(first) == ANSWER != ask(second)
+        assert ask(second) == ask(second, "SELECT round(propensity([3], 'toys', 'club'), 4)")
+        with pytest.raises(duckdb.InvalidInputException, match="no model is named, and there are 2: club, shop"):
+            ask(first.cursor(), PREFIXED)
+        with pytest.raises(UsageError, match=r"this database has the registry .* already"):
+            duckprop.register(second, registry=tmp_path)
 
 
 def test_the_session_variable_goes_before_the_default_and_the_argument_before_both(plain, home, small_bundle):
     Registry().publish(small_bundle, "club")
-    duckprop.register(plain, model="nothing")
+    duckprop.register(plain, model="nothing")  # the connection's and, as the first one, the database's default
     plain.execute("SET VARIABLE propensity_model = 'shop@1'")
     assert ask(plain) == ANSWER
     with pytest.raises(duckdb.InvalidInputException, match="no model 'neither'"):
@@ -130,11 +144,13 @@ def test_tables_made_afterwards_are_the_users(plain):
 @pytest.mark.parametrize("name", ["duckprop", "DuckProp"])
 def test_a_database_of_the_users_own_of_that_name_is_left_alone(plain, name):
     plain.execute(f"ATTACH ':memory:' AS {name}; CREATE TABLE {name}.mine AS SELECT 1")
-    with pytest.raises(UsageError, match=r"catalog 'duckprop' that duckprop did not make\n.*catalog='duckprop_sql'"):
-        duckprop.register(plain)
+    refused = r"catalog 'duckprop' that duckprop did not make\n.*catalog='duckprop_functions'"
+    with pytest.raises(UsageError, match=refused):
+        duckprop.register(plain, catalog="duckprop")
     found = f"FROM duckdb_functions() WHERE database_name = '{name}'"
     assert plain.execute(found).fetchall() == []
-    duckprop.register(plain, catalog="duckprop_sql")
+    with pytest.warns(UserWarning, match="the functions are in the catalog 'duckprop_sql'"):
+        duckprop.register(plain)
     assert ask(plain) == ask(plain, "SELECT round(duckprop_sql.propensity([3], 'toys'), 4)") == ANSWER
     assert plain.execute(found).fetchall() == []
 

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from duckprop.cli import main
+from duckprop.registry import Registry
 
 SHOP = """
     CREATE TABLE customers AS SELECT id, CASE WHEN id <> 7 THEN [id % 40, (id * 7) % 40] END AS features
@@ -207,6 +208,7 @@ def test_train_evaluate_models_and_score_from_parquet(cli, shop, tmp_path, monke
 
 
 def test_models_says_what_to_do_when_there_are_none(cli, tmp_path):
+    (tmp_path / "empty").mkdir()
     code, out, err = cli("models", "--registry", tmp_path / "empty")
     assert code == 0
     assert out.startswith("model")
@@ -225,6 +227,59 @@ def test_statements_that_change_rows_tell_so_on_stderr_and_run_once(cli, shop):
               CREATE VIEW v AS FROM t; SELECT count(*) AS n, true AS b FROM v"""
     code, out, err = cli("sql", "--database", shop, "--format", "csv", "-c", text)
     assert (code, out, err) == (0, "a\n3\n\nn,b\n3,true\n", "2 rows\n")
+
+
+def test_score_replaces_only_propensity_tables(cli, shop, tmp_path):
+    for target in ("customers", tmp_path / "c.parquet"):
+        duckdb.sql("SELECT 1 AS id, [1] AS features").write_parquet(str(tmp_path / "c.parquet"))
+        code, _, err = cli("score", "customers", "--database", shop, "-o", target)
+        assert code == 2
+        assert "exists and is no propensity table: it has features, id" in err
+    for _ in range(2):
+        assert cli("score", "customers", "--database", shop, "-o", tmp_path / "new.PARQUET")[0] == 0
+    code, _, err = cli("score", "FROM customers WHERE false", "--database", shop, "-o", tmp_path / "new.PARQUET")
+    assert (code, err.splitlines()[0]) == (3, "error: the relation to score has no rows")
+    assert duckdb.sql(f"SELECT count(*) FROM read_parquet('{tmp_path}/new.PARQUET')").fetchall() == [(2995,)]
+
+
+def test_score_takes_the_version_that_was_asked_for(cli, shop, tmp_path, write_bundle):
+    Registry().publish(write_bundle(seed=8), "shop")
+    for version in (1, 2):
+        target = tmp_path / f"{version}.parquet"
+        assert cli("score", "customers", "--model", f"shop@{version}", "--database", shop, "-o", target)[0] == 0
+    query = f"SELECT avg(abs(a.propensity - b.propensity)) FROM '{tmp_path}/1.parquet' a JOIN '{tmp_path}/2.parquet' b"
+    assert duckdb.sql(f"{query} USING (id, category)").fetchall()[0][0] > 0.01
+
+
+def test_training_says_what_it_left_out(cli, shop):
+    labels = "FROM purchases UNION ALL SELECT id + 1000000, category FROM purchases UNION ALL SELECT 1, 'rare'"
+    options = ("--name", "own", "--epochs", "1", "--hidden", "4", "--database", shop)
+    code, _, err = cli("train", "--features", "customers", "--labels", labels, *options)
+    assert code == 0
+    assert "left out: 1 rows have no features" in err
+    assert "left out: 480 of 961 labels have an id that no feature row has" in err
+    assert "left out: 1 labels are in categories with fewer than 20 training rows" in err
+
+
+@pytest.mark.parametrize(("split", "text"), [("'Train'", "holds 'Train'"), ("1", "holds '1'"), ("NULL", "holds None")])
+def test_a_wrong_split_is_named_before_anything_else(cli, shop, split, text):
+    features = f"SELECT id, ['a'] AS features, {split} AS split FROM customers"
+    code, _, err = cli("train", "--features", features, "--labels", "purchases", "--name", "x", "--database", shop)
+    assert (code, text in err) == (3, True)
+
+
+@pytest.mark.parametrize("classes", ["yes", "yes,yes"])
+def test_wrong_classes_are_told_before_training(cli, shop, classes):
+    options = ("--name", "x", "--database", shop, "--classes", classes)
+    code, _, err = cli("train", "--features", "customers", "--labels", "purchases", *options)
+    assert code == 2
+    assert "epoch" not in err
+
+
+def test_json_keeps_columns_of_the_same_name_and_odd_types(cli):
+    query = "SELECT 1 AS a, 1.50 AS a, INTERVAL 2 DAY AS i, TIMESTAMP_NS '2026-01-02 03:04:05' AS t"
+    (row,) = json.loads(cli("sql", "--format", "json", "-c", query)[1])
+    assert row == {"a": 1, "a_1": 1.5, "i": "0 months 2 days 0 seconds", "t": "2026-01-02 03:04:05"}
 
 
 def test_explain_keeps_its_lines(cli):
@@ -247,4 +302,9 @@ def test_labels_in_categories_that_the_model_lacks_are_counted(cli, shop):
     features = "FROM customers WHERE id < 100"
     labels = "SELECT id, unnest(['shoes', 'cars']) AS category FROM customers WHERE id < 150 AND id % 2 = 0"
     code, _, err = cli("evaluate", "shop", "--features", features, "--labels", labels, "--database", shop)
-    assert (code, err) == (0, "50 labels of these rows are in categories that the model lacks, and were left out.\n")
+    assert code == 0
+    assert err.splitlines() == [
+        "1 rows have no features and were left out.",
+        "50 labels have other ids than these rows, and were left out.",
+        "50 labels of these rows are in categories that the model lacks, and were left out.",
+    ]

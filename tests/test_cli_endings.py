@@ -59,7 +59,7 @@ def test_a_closed_pipe_is_no_error(home):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_an_ended_score_leaves_the_old_target_whole(shop, tmp_path, number):
     target = tmp_path / "scores.parquet"
-    duckdb.sql("SELECT 'old' AS state").write_parquet(str(target))
+    duckdb.sql("SELECT 'old' AS propensity").write_parquet(str(target))
     process = scoring(shop, target)
     process.send_signal(number)
     process.communicate()
@@ -79,7 +79,7 @@ def limited():
 
 def test_a_full_disk_keeps_the_old_target(shop, tmp_path):
     target = tmp_path / "scores.parquet"
-    duckdb.sql("SELECT 'old' AS state").write_parquet(str(target))
+    duckdb.sql("SELECT 'old' AS propensity").write_parquet(str(target))
     query = "SELECT a.id, a.features FROM customers a, customers b"
     process = start("score", query, "--database", shop, "-o", target, preexec_fn=limited)
     _, err = process.communicate()

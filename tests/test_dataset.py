@@ -6,7 +6,7 @@ import pytest
 
 from duckprop.dataset import Columns, fingerprint_of, names_in, read_rows
 from duckprop.errors import DataError
-from duckprop.labels import frequent_categories, read_outcomes
+from duckprop.labels import count_labels, frequent_categories, read_outcomes
 from duckprop.training.fit import names_of, split_rows
 from duckprop.vocabulary import Vocabulary
 
@@ -241,7 +241,7 @@ EXPECTED = [{"a": 0, "c": 0}, {}, {"b": 0}]
         values("(3, ['b', NULL]), (1, ['c', 'a', 'a']), (2, NULL)", "id, category"),
         "SELECT id, category::VARCHAR[2] AS category FROM (VALUES (1, ['c', 'a']), (3, ['b', 'b'])) t(id, category)",
         values("(1, 'a'::ENUM('a', 'b', 'c')), (1, 'c'), (3, 'b')", "id, category"),
-        values("(1, 'c', NULL), (3, 'b', 'yes'), (1, 'a', 'yes')", "id, category, class"),
+        values("(1, 'c', 'yes'), (3, 'b', 'yes'), (1, 'a', 'yes')", "id, category, class"),
         values("(1::UTINYINT, 'c'), (3, 'b'), (1, 'a')", "id, category"),
     ],
 )
@@ -252,7 +252,7 @@ def test_labels_are_rows_or_lists_of_any_kind(con, labels):
 
 
 def test_a_class_column_gives_the_class(con):
-    labels = values("(1, 'a', 'look'), (1, 'b', 'buy'), (2, 'a', NULL), (3, 'c', 'nothing')", "id, category, class")
+    labels = values("(1, 'a', 'look'), (1, 'b', 'buy'), (2, 'a', 'buy'), (3, 'c', 'nothing')", "id, category, class")
     outcomes, _ = outcomes_of(con, labels, classes=("buy", "look", "nothing"))
     assert labelled(outcomes) == [{"a": 1, "b": 0}, {"a": 0}, {"c": 2}]
     one_hot = outcomes.one_hot(np.arange(3))
@@ -280,9 +280,10 @@ def test_labels_join_on_every_id_column(con):
 def test_an_unknown_class_or_two_for_one_pair_are_refused(con):
     with pytest.raises(DataError, match="class 'maybe' is not one of yes, no\nname all classes"):
         outcomes_of(con, values("(1, 'a', 'maybe')", "id, category, class"))
-    for pair in ("(1, 'a', 'yes'), (1, 'a', 'no')", "(1, 'a', NULL), (1, 'a', 'no')"):
-        with pytest.raises(DataError, match="category 'a' has two classes for one id\ngive one class a pair"):
-            outcomes_of(con, values(pair, "id, category, class"))
+    with pytest.raises(DataError, match="category 'a' has two classes for one id\ngive one class a pair"):
+        outcomes_of(con, values("(1, 'a', 'yes'), (1, 'a', 'no')", "id, category, class"))
+    with pytest.raises(DataError, match="class 'NULL' is not one of yes, no"):  # an outer join's miss is no purchase
+        outcomes_of(con, values("(1, 'a', NULL)", "id, category, class"))
 
 
 def test_the_same_category_of_neighbouring_rows_is_no_repetition(con):
@@ -298,6 +299,24 @@ def test_categories_need_so_many_labelled_rows(con):
     assert found == {1: ["a", "b", "c"], 2: ["a", "b"], 3: ["b"]}
     with pytest.raises(DataError, match=r"no category has 4 labelled training rows\ncheck .* min_positives"):
         frequent_categories(con, labels, COLUMNS, ids, at_least=4)
+    classed = values("(1, 'a', 'yes'), (1, 'b', 'no'), (2, 'b', 'no')", "id, category, class")
+    assert frequent_categories(con, classed, COLUMNS, ids, at_least=1) == ["a"]
+
+
+def test_labels_of_other_ids_are_counted(con):
+    ids = read_rows(con, FEATURES, COLUMNS).ids
+    labels = values("(1, 'a'), (1, 'a'), (9, 'a'), (9, 'z'), (2, 'z')", "id, category")
+    assert count_labels(con, labels, COLUMNS, ids) == (4, 2)
+    with pytest.raises(DataError, match=r"ids of features and labels do not fit together.*\ngive them the same type"):
+        count_labels(con, values("('C1', 'a')", "id, category"), COLUMNS, ids)
+
+
+def test_enum_ids_are_texts_and_ids_that_cannot_be_keys_are_refused(con):
+    rows = read_rows(con, values("('b'::ENUM('b', 'a'), [0]), ('a', [1])", "id, features"), COLUMNS)
+    assert rows.ids["id"].to_pylist() == ["a", "b"]
+    for wrong in ("'nan'::DOUBLE", "[1]"):
+        with pytest.raises(DataError, match=r"id column 'id' is of type .*\ngive an integer, a text or a date"):
+            read_rows(con, values(f"({wrong}, [0])", "id, features"), COLUMNS)
 
 
 # --- training and validation rows ------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ def test_labels_come_out_as_they_went_in(customers, data):
     np.testing.assert_array_equal(outcomes.one_hot(rows), np.eye(3, dtype=np.float32)[expected])
     np.testing.assert_array_equal(outcomes.positives(rows), expected == 0)
     counts = (expected[:, :, None] == np.arange(3)).sum(axis=0)
-    np.testing.assert_allclose(outcomes.class_rates(rows), (counts + 1 / 3) / (len(rows) + 1))
+    np.testing.assert_allclose(outcomes.class_rates(rows, prior=1), (counts + 1 / 3) / (len(rows) + 1))
+    np.testing.assert_allclose(outcomes.class_rates(rows), counts / len(rows))
 
 
 def test_one_hot_is_what_mxnet_takes():
@@ -49,7 +50,7 @@ def test_one_hot_is_what_mxnet_takes():
 
 @pytest.mark.parametrize("rows", [[], [0, 1, 1]])
 def test_class_rates_are_never_zero_and_add_up_to_one(rows):
-    rates = outcomes_of([{0: 0}, {0: 0}]).class_rates(np.array(rows, np.int64))
+    rates = outcomes_of([{0: 0}, {0: 0}]).class_rates(np.array(rows, np.int64), prior=1)
     assert (rates > 0).all()
     np.testing.assert_allclose(rates.sum(axis=1), 1)
 

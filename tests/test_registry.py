@@ -1,6 +1,5 @@
 """Names, versions, aliases; what does not resolve says what there is; publishers at the same time lose nothing."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -30,13 +29,8 @@ def registry(tmp_path):
 
 
 @pytest.fixture
-def bundle(tmp_path):
-    """A stand-in: the registry copies a bundle's files, it does not read them."""
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    (folder / CARD).write_text(json.dumps({"format": 1}))
-    (folder / "data").write_bytes(b"123")
-    return folder
+def bundle(tmp_path, small_bundle):
+    return Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
 
 
 def references(registry):
@@ -66,12 +60,27 @@ def test_a_version_that_was_removed_leaves_a_gap(registry, bundle):
 
 
 def test_a_published_version_is_a_copy(registry, bundle):
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
     version = registry.publish(bundle, "shop")
-    (bundle / "data").write_bytes(b"changed")
-    assert {path.name: path.read_bytes() for path in version.folder.iterdir()} == {
-        CARD: b'{"format": 1}',
-        "data": b"123",
-    }
+    (bundle / CARD).write_bytes(b"changed")
+    assert {path.name: path.read_bytes() for path in version.folder.iterdir()} == before
+
+
+def test_what_is_no_whole_model_is_not_published(registry, bundle):
+    (bundle / "model-0000.params").write_bytes((bundle / "model-0000.params").read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelError, match="is not the file that was published"):
+        registry.publish(bundle, "shop")
+    (bundle / CARD).unlink()
+    with pytest.raises(ModelError, match="holds no model"):
+        registry.publish(bundle, "shop")
+    assert registry.versions() == []
+
+
+def test_a_name_goes_before_a_folder_of_the_same_name(registry, bundle, monkeypatch):
+    registry.publish(bundle, "bundle")
+    monkeypatch.chdir(bundle.parent)
+    assert registry.resolve("bundle").folder == registry.root / "bundle" / "1"
+    assert registry.resolve("./bundle").folder == bundle
 
 
 def test_a_publish_that_fails_leaves_no_version(registry, bundle, tmp_path):
@@ -87,8 +96,8 @@ def test_names_resolve_to_the_newest_a_number_or_an_alias(registry, bundle):
     for _ in range(3):
         registry.publish(bundle, "shop")
     registry.promote("shop", "champion", 2)
-    found = {text: registry.resolve(text).version for text in ("shop", "shop@1", "shop@03", "shop@champion", "shop@")}
-    assert found == {"shop": 3, "shop@1": 1, "shop@03": 3, "shop@champion": 2, "shop@": 3}
+    found = {text: registry.resolve(text).version for text in ("shop", "shop@1", "shop@03", "shop@champion")}
+    assert found == {"shop": 3, "shop@1": 1, "shop@03": 3, "shop@champion": 2}
 
 
 def test_an_alias_moves_and_a_version_may_have_several(registry, bundle):
@@ -204,7 +213,8 @@ def test_two_processes_that_publish_at_once_lose_nothing(registry, bundle):
         publisher.stdin.flush()
     numbers = [int(line) for publisher in publishers for line in publisher.communicate()[0].split()]
     assert sorted(numbers) == list(range(1, 41))
-    assert all((version.folder / "data").read_bytes() == b"123" for version in registry.versions())
+    params = (bundle / "model-0000.params").read_bytes()
+    assert all((version.folder / "model-0000.params").read_bytes() == params for version in registry.versions())
     assert len(list((registry.root / "shop").iterdir())) == 40  # and no half-written folder
 
 

@@ -140,12 +140,3 @@ def test_the_widest_space_and_one_beyond():
 def test_a_column_below_zero_is_refused_when_the_width_is_learnt():
     with pytest.raises(DataError, match="column -1 is outside"):
         build(np.array([0, 2]), np.array([3, -1]), np.ones(2, np.float32), None)
-
-
-def test_with_width_widens_and_never_narrows_below_the_columns():
-    batch = batch_of([[(4, 2.0)], []])
-    assert dense(batch.with_width(50)).shape == (2, 50)
-    assert batch.with_width(5).width == 5
-    with pytest.raises(DataError, match="reach column 4, the space has 4"):
-        batch.with_width(4)
-    assert batch_of([[]]).with_width(0).width == 0

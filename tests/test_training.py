@@ -140,7 +140,7 @@ def test_an_epoch_is_adagrad_on_the_log_loss_with_every_row_weighing_the_same(tm
     ids = np.arange(rows)
     options = {"hidden": (7,), "dropout": 0.0, "learning_rate": 0.1, "batch": 8, "epochs": 1}
     run = trainer(tmp_path, batch, outcomes, ids, range(rows, rows + 5), **options)
-    start = initial_parameters(Shape(10, (7,), 3, classes), outcomes.class_rates(ids), seed=1)
+    start = initial_parameters(Shape(10, (7,), 3, classes), outcomes.class_rates(ids, prior=1), seed=1)
     order = np.concatenate(visits(run.train, 1))
     expected = numpy_epoch(start, batch.to_scipy().toarray().astype(float), outcomes.one_hot(ids), order, 8, 0.1)
     run.run()
@@ -187,7 +187,7 @@ def test_training_learns_what_can_be_learnt(tmp_path):
     rows, outcomes = made(600, seed=5)
     options = {"hidden": (16,), "learning_rate": 0.2, "batch": 32, "epochs": 15, "dropout": 0.0}
     state = trainer(tmp_path, rows, outcomes, range(450), range(450, 600), **options).run()
-    rates = outcomes.class_rates(np.arange(450))
+    rates = outcomes.class_rates(np.arange(450), prior=1)
     base = -np.log(rates[None] ** outcomes.one_hot(np.arange(450, 600))).sum(axis=2).mean()
     assert state.best_log_loss < 0.5 * base
 

@@ -20,7 +20,9 @@ def propensity_categories(models: Models, model: pa.Array) -> pa.Array:
 
 def _categories(models: Models, reference: str | None) -> list[dict[str, object]]:
     model = models.get(reference)
-    rates = model.card.get("base_rates") or [None] * len(model.categories)
+    rates = model.card.get("base_rates")
+    if not isinstance(rates, list) or len(rates) != len(model.categories):
+        rates = [None] * len(model.categories)
     pairs = enumerate(zip(model.categories, rates, strict=True))
     return [{"category_id": head, "category": name, "base_rate": rate} for head, (name, rate) in pairs]
 

@@ -47,15 +47,23 @@ def describe(version: Version) -> dict[str, Any]:
         card = read_card(version.folder)
     except ModelError:
         return row
-    windows = card.get("metrics", {})
-    overall = windows.get("test", windows.get("validation", {})).get("overall", {})
+    windows = _object(card, "metrics")
+    overall = _object(_object(windows, "test") or _object(windows, "validation"), "overall")
     return row | {
         "categories": len(card["categories"]),
         "features": card["features"]["width"],
-        "created": card.get("created"),
-        "macro_auc": overall.get("macro_auc"),
-        "log_loss": overall.get("log_loss"),
+        "created": created if isinstance(created := card.get("created"), str) else None,
+        "macro_auc": _number(overall, "macro_auc"),
+        "log_loss": _number(overall, "log_loss"),
     }
+
+
+def _object(card: dict[str, Any], key: str) -> dict[str, Any]:
+    return found if isinstance(found := card.get(key), dict) else {}
+
+
+def _number(card: dict[str, Any], key: str) -> float | None:
+    return float(found) if isinstance(found := card.get(key), int | float) else None
 
 
 UDF = Udf(

@@ -8,6 +8,7 @@ import typer
 from duckprop.cli.options import Database, Engine, Features, FeaturesColumn, Id, Labels, Registry, names
 from duckprop.cli.output import Format, print_json, write
 from duckprop.cli.progress import say, waiting
+from duckprop.errors import UsageError
 
 
 def evaluate(
@@ -34,6 +35,8 @@ def evaluate(
     from duckprop.evaluation.model import evaluate_model
     from duckprop.model import load
 
+    if report and not report.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder for {report}", "make it first, or give another --report FILE")
     chosen = load(model, registry)
     columns = Columns(names(ids), features_column)
     with duckdb.connect(str(database or ":memory:"), read_only=database is not None) as con, waiting("evaluating"):
@@ -49,6 +52,12 @@ def evaluate(
         )
     else:
         write(("metric", "value"), _rows(result.evaluation), Format.TABLE)
+    if seen := len(result.rows.where("train")):
+        say(f"{seen:,} of these rows are of the split 'train': the model has seen them.")
+    if result.rows.without_features:
+        say(f"{result.rows.without_features:,} rows have no features and were left out.")
+    if result.without_row:
+        say(f"{result.without_row:,} labels have other ids than these rows, and were left out.")
     if result.unmatched:
         say(f"{result.unmatched:,} labels of these rows are in categories that the model lacks, and were left out.")
     if report:

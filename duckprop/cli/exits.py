@@ -57,6 +57,8 @@ def _explain(error: BaseException) -> int:
     match error:
         case typer.Exit():
             return error.exit_code
+        case typer.TyperException() if not error.format_message():  # the help was printed
+            return Exit.WRONG_USE
         case typer.TyperException():
             return _say(error.format_message(), "see duckprop --help, or --help after a command", Exit.WRONG_USE)
         case KeyboardInterrupt() | typer.Abort() | duckdb.InterruptException():
@@ -68,8 +70,8 @@ def _explain(error: BaseException) -> int:
         case OSError() if error.errno is not None:
             place = f"{error.filename}: " if error.filename else ""
             return _say(f"{place}{error.strerror}", _CHECK, Exit.BAD_DATA)
-        case SystemExit():
-            return int(error.code or 0)
+        case SystemExit():  # Typer ends so when whoever reads us has gone
+            return Exit.DONE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     if "--debug" not in sys.argv:
         traceback.print_exception(error)
     return _say(f"{type(error).__name__}: {error}", "this is a defect of duckprop: please report it", Exit.BAD_DATA)
@@ -87,7 +89,13 @@ def _from_duckdb(text: str) -> tuple[str, str, int]:
     ours = re.search(r"executing the UDF: (DataError|ModelError|UsageError): (.*)", text, re.DOTALL)
     fact, _, rest = (ours.group(2) if ours else text).strip().partition("\n")
     code = Exit.WRONG_USE if ours and ours.group(1) == "UsageError" else Exit.BAD_DATA
-    return fact, rest.strip("\n") or (_CHECK if fact.startswith("IO Error") else ""), code
+    return fact, rest.strip("\n") or _remedy(fact), code
+
+
+def _remedy(fact: str) -> str:
+    if "lock" in fact:
+        return "another process has the database open: wait for it, or open it with --read-only in both"
+    return _CHECK if fact.startswith("IO Error") else ""
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from duckprop.cli.options import AsJson, Registry
 from duckprop.cli.output import Format, write
 from duckprop.cli.progress import say
+from duckprop.errors import UsageError
 
 
 def models(registry: Registry = None, as_json: AsJson = False) -> None:
@@ -13,6 +14,8 @@ def models(registry: Registry = None, as_json: AsJson = False) -> None:
     from duckprop.registry import Registry as Models
     from duckprop.udfs.propensity_models import FIELDS, describe
 
+    if registry is not None and not registry.is_dir():
+        raise UsageError(f"there is no folder {registry}", "give the folder of the registry, or leave --registry out")
     home = Models(registry)
     columns = [name for name, _, _ in FIELDS]
     rows = [[_short(value) for value in describe(version).values()] for version in home.versions()]

@@ -25,14 +25,18 @@ class Format(StrEnum):
 
 
 def write(columns: Sequence[str], rows: Iterable[Row], form: Format = Format.TABLE) -> None:
-    """Print rows; CSV is streamed, the other forms are laid out at once. NULL is empty in CSV, null in JSON."""
+    """Print rows; CSV is streamed, the other forms are laid out at once. NULL is empty in CSV, null in JSON.
+
+    In JSON the second of two columns of one name gets its position, counted from 0, behind it.
+    """
     match form:
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows([_text(value, "") for value in row] for row in rows)
         case Format.JSON:
-            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+            keys = [name if columns.index(name) == at else f"{name}_{at}" for at, name in enumerate(columns)]
+            print_json([dict(zip(keys, row, strict=True)) for row in rows])
         case Format.MARKDOWN:
             _write_markdown(columns, rows)
         case Format.TABLE:
@@ -40,13 +44,15 @@ def write(columns: Sequence[str], rows: Iterable[Row], form: Format = Format.TAB
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; dates and decimals as texts, infinity and NaN as null."""
+    """Print a value as JSON; dates as texts, infinity and NaN as null."""
     print(json.dumps(_finite(value), indent=1, ensure_ascii=False, default=str))
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterable[Row]:
     """Yield rows of Arrow batches as Python values; 32-bit floats become the shortest number that reads the same."""
     for batch in batches:
+        kinds = [pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind for kind in batch.schema.types]
+        batch = batch.cast(pa.schema(list(zip(batch.schema.names, kinds, strict=True))), safe=False)
         columns = [[plain(value, column.type) for value in column.to_pylist()] for column in batch.columns]
         yield from zip(*columns, strict=True)
 
@@ -61,6 +67,8 @@ def plain(value: Any, kind: pa.DataType) -> Any:
         return {_key(key): plain(item, kind.item_type) for key, item in value}
     if pa.types.is_struct(kind):
         return {kind.field(at).name: plain(value[kind.field(at).name], kind.field(at).type) for at in range(len(kind))}
+    if pa.types.is_interval(kind):
+        return f"{value.months} months {value.days} days {value.nanoseconds / 1e9:g} seconds"
     if isinstance(value, list):
         return [plain(item, kind.value_type) for item in value]
     return value
@@ -85,6 +93,8 @@ def _text(value: Any, null: str = "NULL") -> str:
 
 def _finite(value: Any) -> Any:
     """JSON has no NaN and no infinity."""
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
     if isinstance(value, dict):

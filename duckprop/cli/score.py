@@ -38,7 +38,7 @@ def score(
 
     if long and wide:
         raise UsageError("both --long and --wide are given", "give one of them")
-    if database is None and not output.endswith(".parquet"):
+    if database is None and not output.lower().endswith(".parquet"):
         raise UsageError(
             f"a table '{output}' needs a database", "give --database FILE, or a file that ends in .parquet"
         )
@@ -47,7 +47,7 @@ def score(
     order = Order(relation, names(ids), features_column, top, only, wide)
     target = str(database) if database else ":memory:"
     # others may go on reading the database while a file is written
-    read_only: dict[str, Any] = {"read_only": True} if database and output.endswith(".parquet") else {}
+    read_only: dict[str, Any] = {"read_only": True} if database and output.lower().endswith(".parquet") else {}
     with (
         duckprop.connect(target, registry=registry, engine=engine, **read_only) as con,
         interruptible(con),

@@ -42,6 +42,10 @@ def sql(
     text = _text(file, command)
     if read_only and (database is None or not database.exists()):
         raise UsageError("--read-only needs a database that exists", "name it: --database shop.duckdb")
+    if not text.strip():
+        raise UsageError("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
+    if database is not None and not database.exists():
+        say(f"{database} is a new database")
     options = {"read_only": True} if read_only else {}
     with duckprop.connect(
         str(database or ":memory:"), model=model, registry=registry, engine=engine, **options

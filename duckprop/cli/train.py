@@ -71,10 +71,21 @@ def train(
             report=report,
         )
         published = model.publish(name, registry)
-    metrics = model.card["metrics"]
+    _say_left_out(model.card["training"], min_positives)
     say(f"published {published.reference} in {published.folder}")
-    rows = [(window, *_figures(found)) for window, found in metrics.items()]
+    rows = [(window, *_figures(found)) for window, found in model.card["metrics"].items()]
     write(("window", "rows", "macro_auc", "log_loss", "p_at_5"), rows, Format.JSON if as_json else Format.TABLE)
+
+
+def _say_left_out(training: dict, min_positives: int) -> None:
+    reasons = {
+        "rows_without_features": "rows have no features",
+        "labels_without_row": f"of {training['labels']:,} labels have an id that no feature row has",
+        "labels_of_other_categories": f"labels are in categories with fewer than {min_positives} training rows",
+    }
+    for key, reason in reasons.items():
+        if training[key]:
+            say(f"left out: {training[key]:,} {reason}")
 
 
 def _figures(found: dict) -> list[object]:
@@ -96,7 +107,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 def _alone(folder: Path) -> Iterator[Path]:
     """Yield a work folder that no other training uses meanwhile; it is removed when the block ends well."""
     folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

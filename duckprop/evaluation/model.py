@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckprop.dataset import Columns, Rows, read_rows
+from duckprop.errors import DataError
 from duckprop.evaluation.metrics import Evaluation, evaluate
 from duckprop.evaluation.report import write_report
-from duckprop.labels import read_outcomes
+from duckprop.labels import count_labels, read_outcomes
 from duckprop.model import Model
 
 
@@ -20,6 +21,7 @@ class Judged:
     """evaluation: the metrics. outcomes: bool (n, N). propensities: float32 (n, N). rows: the n rows, in id order.
 
     unmatched: labels of these rows in categories that the model does not have.
+    without_row: labels of other ids.
     """
 
     evaluation: Evaluation
@@ -27,6 +29,7 @@ class Judged:
     propensities: NDArray[np.float32]
     rows: Rows
     unmatched: int
+    without_row: int
 
     def write_report(
         self, path: Path, model: Model, *, title: str, baselines: Mapping[str, Evaluation] | None = None
@@ -64,6 +67,12 @@ def evaluate_model(
     outcomes, unmatched = read_outcomes(
         con, labels, columns, rows.ids, categories=model.categories, classes=model.classes
     )
+    _, without_row = count_labels(con, labels, columns, rows.ids)
+    if not len(outcomes.category):
+        raise DataError(
+            f"none of the labels belongs to these rows and the model's categories ({without_row:,} have other ids)",
+            "check that features and labels have the same ids, and which model it is",
+        )
     happened = outcomes.positives(np.arange(len(rows.batch)))
     propensities = model.scorer(engine).score(rows.batch)
-    return Judged(evaluate(happened, propensities, new=new), happened, propensities, rows, unmatched)
+    return Judged(evaluate(happened, propensities, new=new), happened, propensities, rows, unmatched, without_row)

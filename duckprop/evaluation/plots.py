@@ -5,6 +5,7 @@ display, safe in a server and in threads. Colours are Okabe & Ito's, which colou
 """
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,9 @@ def _figure(height: float, rows: tuple[int, ...] = (1,)) -> "tuple[Figure, list[
 
 def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():  # a category's emoji, which the font lacks, is shown as a box
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

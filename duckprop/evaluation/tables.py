@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,20 +101,28 @@ def support(evaluation: Evaluation) -> str:
 def summary(evaluation: Evaluation, baselines: Mapping[str, Evaluation]) -> str:
     """List items in plain English, one a question a marketer asks; only those that data support."""
     auc, lift, ece = (evaluation.overall[key] for key in ("macro_auc", "lift_at_10pct", "ece"))
-    rivals = {name: other.overall["macro_auc"] for name, other in baselines.items()}
-    known = {name: value for name, value in rivals.items() if value is not None}
     items = []
     if auc is not None:
-        best = max(known, key=lambda name: known[name], default=None)
-        beside = f" The best baseline, {best}: {percent(known[best])}." if best else ""
+        beside = _best_baseline(baselines, "macro_auc", percent)
         items.append(
-            f"On average over categories, a buyer is ranked above a non-buyer {percent(auc)} of the time.{beside}"
+            f"On average over categories, a buyer is ranked above a non-buyer {percent(auc)} of the time{beside}."
         )
     if lift is not None:
-        items.append(f"The likeliest 10 % of customers hold {lift:.1f} times as many buyers as a random 10 %.")
+        beside = _best_baseline(baselines, "lift_at_10pct", "{:.1f}".format)
+        items.append(f"The likeliest 10 % of customers hold {lift:.1f} times as many buyers as a random 10 %{beside}.")
     if ece is not None:
-        items.append(f"Propensities miss the observed rate by {100 * ece:.1f} percentage points on average.")
+        beside = _best_baseline(baselines, "ece", lambda value: f"{100 * value:.1f}", min)
+        items.append(f"Propensities miss the observed rate by {100 * ece:.1f} percentage points on average{beside}.")
     return "".join(f"<li>{text(item)}</li>" for item in items or ["There are too few data to judge this model."])
+
+
+def _best_baseline(
+    baselines: Mapping[str, Evaluation], key: str, shown: Callable[[float], str], best: Callable[..., Any] = max
+) -> str:
+    """What to read a figure against: the best of the baselines, by name."""
+    values = {name: value for name, other in baselines.items() if (value := other.overall[key]) is not None}
+    name = best(values, key=lambda name: values[name], default=None)
+    return "" if name is None else f" (the best baseline, {name}: {shown(values[name])})"
 
 
 def metrics(everyone: Mapping[str, Evaluation]) -> str:

@@ -61,6 +61,8 @@ class _Folder:
         _require(output, preserve_shape="True", multi_output="False")
         dense = self.inputs(_expect(reshape, "Reshape", "reshape"))[0]
         below, weight, bias = self.inputs(_expect(dense, "FullyConnected"))
+        _require(dense, no_bias="False")
+        _require(reshape, reverse="False")
         heads, classes = _numbers(_attributes(reshape)["shape"])[-2:]
         first, epsilon = self.hidden(below)
         head_weight = self.array(weight).T.reshape(-1, heads, classes)
@@ -76,30 +78,37 @@ class _Folder:
         elif node["op"] in ("relu", "sigmoid", "tanh"):
             activation, node = node["op"], self.inputs(node)[0]
         if node["op"] == "FullyConnected":
+            _require(node, no_bias="False")
             below, weight, bias = self.inputs(node)
             self.layers.append(Layer(self.array(weight).T, self.array(bias), activation))
             return self.hidden(below)
         product, bias = self.inputs(_expect(node, "broadcast_add", "broadcast_plus", "elemwise_add"))
-        epsilon = None
+        epsilon, scaled = None, None
         if product["op"] == "broadcast_mul":
             product, scale = self.inputs(product)
-            epsilon = self.row_epsilon(scale)
-        _data, weight = self.inputs(_expect(product, *_DOT))
+            epsilon, scaled = self.row_epsilon(scale)
+        data, weight = self.inputs(_expect(product, *_DOT))
+        if data["op"] != "null" or (scaled is not None and scaled is not data):
+            raise _refused(data, "where the network's one sparse input was expected")
         _require(product, transpose_a="False", transpose_b="False")
         return Layer(self.array(weight), self.array(bias).reshape(-1), activation), epsilon
 
-    def row_epsilon(self, scale: dict[str, Any]) -> float:
-        """Read epsilon out of rsqrt(reshape(sum(square(data))) + epsilon)."""
+    def row_epsilon(self, scale: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """Read epsilon and data out of rsqrt(reshape(sum(square(data), axis=1)) + epsilon)."""
         plus = self.inputs(_expect(scale, "rsqrt"))[0]
         reshape = self.inputs(_expect(plus, "_plus_scalar"))[0]
         total = self.inputs(_expect(reshape, "Reshape", "reshape"))[0]
         square = self.inputs(_expect(total, "sum", "_sparse_sum"))[0]
         data = self.inputs(_expect(square, "square", "_sparse_square"))[0]
-        _expect(data, "null")
-        return float(_attributes(plus)["scalar"])
+        if _numbers(_attributes(total).get("axis", "")) != [1]:
+            raise ModelError(f"operator 'sum' (node '{total['name']}') does not add up rows", _REMEDY)
+        _require(total, exclude="False")
+        return float(_attributes(plus)["scalar"]), data
 
     def without_dropout(self, node: dict[str, Any]) -> dict[str, Any]:
         while node["op"] == "Dropout":
+            if _attributes(node).get("mode", "training") != "training":
+                raise ModelError(f"operator 'Dropout' (node '{node['name']}') drops in scoring too", _REMEDY)
             node = self.inputs(node)[0]
         return node
 

@@ -67,6 +67,7 @@ def _card(trainer: Trainer, rows: Rows, about: dict[str, Any], names: Vocabulary
         "training": {
             "rows": len(training),
             "rows_without_features": rows.without_features,
+            **about["left_out"],
             "data_sha256": about["fingerprint"],
             "settings": about["settings"],
             "best_epoch": trainer.state.best_epoch,

@@ -14,8 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop.dataset import Columns, Rows, fingerprint_of, names_in, read_rows
-from duckprop.errors import DataError
-from duckprop.labels import frequent_categories, read_outcomes
+from duckprop.errors import DataError, UsageError
+from duckprop.labels import count_labels, frequent_categories, read_outcomes
 from duckprop.model import Model
 from duckprop.outcomes import Outcomes
 from duckprop.relation import as_query, columns_of, require
@@ -43,9 +43,9 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
 ) -> Model:
     """Train a network and return it as a Model, not yet published.
 
-    features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it every
-    tenth row, chosen by the seed, validates. labels: relation of (ids, category), or (ids, list of categories). Both
-    are a table, a Parquet path or a SELECT on ``con``.
+    features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it, or
+    without rows to validate on, every tenth training row, chosen by the seed, validates. labels: relation of (ids,
+    category), or (ids, list of categories). Both are a table, a Parquet path or a SELECT on ``con``.
     vocabulary: relation (column, feature) that names the columns. classes: the positive class first, 'nothing' last;
     with more than two, labels need a class column. min_positives: labelled training rows below which a category is
     left out. outcome: what the labels mean, for the card.
@@ -53,14 +53,15 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     ends with the same network as without it. Without a folder, a temporary one that goes with the Model: publish it.
     Raises DataError, UsageError or ModelError that say what to change.
     """
-    columns, settings = columns or Columns(), settings or Settings()
+    columns, settings = _checked(columns, settings, classes)
     con = duckdb.connect() if con is None else con
     names = names_of(con, vocabulary) if vocabulary else names_in(con, features, columns)
     rows = read_rows(con, features, columns, width=len(names) if names else None, vocabulary=names)
     training, validation = split_rows(rows, settings.seed)
     training_ids = rows.ids.take(pa.array(training))
-    categories = frequent_categories(con, labels, columns, training_ids, at_least=min_positives)
-    outcomes, _ = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)
+    categories = frequent_categories(con, labels, columns, training_ids, at_least=min_positives, positive=classes[0])
+    outcomes, other = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)
+    pairs, without_row = count_labels(con, labels, columns, rows.ids)
     data = fingerprint_of(rows, outcomes)
     temporary = None if folder else tempfile.mkdtemp(prefix="duckprop-")
     home = Path(folder or str(temporary))
@@ -68,11 +69,22 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     parts = (training, validation)
     trainer = _trainer(rows, outcomes, parts, settings=settings, folder=home, data=data)
     trainer.run(report)
-    about = {"outcome": outcome, "fingerprint": data, "settings": settings.as_dict()}
+    left_out = {"labels": pairs, "labels_without_row": without_row, "labels_of_other_categories": other}
+    about = {"outcome": outcome, "fingerprint": data, "settings": settings.as_dict(), "left_out": left_out}
     model = make_bundle(trainer, rows, about, home / "bundle", names=names)
     if temporary:
         weakref.finalize(model, shutil.rmtree, temporary, ignore_errors=True)
     return model
+
+
+def _checked(columns: Columns | None, settings: Settings | None, classes: Sequence[str]) -> tuple[Columns, Settings]:
+    """Return columns and settings, filled in. Raises UsageError for what is neither, and for fewer than two classes."""
+    for name, value, kind in (("columns", columns, Columns), ("settings", settings, Settings)):
+        if not isinstance(value, kind | None):
+            raise UsageError(f"{name} is of type {type(value).__name__}", f"give duckprop.{kind.__name__}(…)")
+    if isinstance(classes, str) or len(set(classes)) != len(classes) or not 2 <= len(classes) <= 127 or "" in classes:
+        raise UsageError(f"classes are {classes!r}", "give 2 to 127 different names, the last one for 'nothing'")
+    return columns or Columns(), settings or Settings()
 
 
 def _trainer(

@@ -39,13 +39,18 @@ class Trainer:
         fingerprint: str,
     ) -> None:
         """Train and validation: positions of the rows; fingerprint: changes when data or settings change."""
+        if rows.width * settings.hidden[0] >= 2**31:
+            raise UsageError(
+                f"{rows.width:,} features × {settings.hidden[0]:,} units are more than MXNet 1.9.1 can hold",
+                "number the features without gaps, or take fewer units: features × units has to stay under 2³¹",
+            )
         self.settings, self.folder = settings, folder
         self.state = read_state(folder, fingerprint)
         common = {"batch": min(settings.batch, len(train)), "seed": settings.seed}
         self.train = SparseIter(train, rows, outcomes, **common)
         self.validation = SparseIter(validation, rows, outcomes, **common)
         self.shape = Shape(rows.width, settings.hidden, len(outcomes.categories), len(outcomes.classes))
-        self._module = self._bound(outcomes.class_rates(train))
+        self._module = self._bound(outcomes.class_rates(train, prior=1))
 
     def run(self, report: Report | None = None) -> State:
         """Train to the end and return the state; the best epoch's parameters are in ``best_parameters``.
