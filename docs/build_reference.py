@@ -22,8 +22,9 @@ left out. A column number outside the model, NaN, infinity, a NULL element and l
 name the row's position in its batch.
 
 **model** is always last: `'name'` (its newest version), `'name@3'`, `'name@champion'` (an alias) or a bundle's folder.
-Left out, it is the session variable `propensity_model` (`SET VARIABLE propensity_model = 'retail@champion'`), else the
-connection's default, else the only model there is.
+A name in the registry goes before a folder of that name. Left out, it is the session variable `propensity_model`
+(`SET VARIABLE propensity_model = 'retail@champion'`, which is also what `register(con, model)` sets), else the only
+model there is.
 """
 
 

@@ -1,5 +1,6 @@
 """duckprop.load, and what a Model does: predict, top, heads, publish, and the errors of each."""
 
+import shutil
 import threading
 
 import numpy as np
@@ -55,6 +56,30 @@ def test_a_head_of_three_classes_gives_the_first(write_bundle):
     model = duckprop.load(write_bundle(classes=("buy", "look", "nothing")))
     np.testing.assert_allclose(model.predict(ROWS), model.predict(ROWS, "mxnet"), rtol=0, atol=1e-6)
     assert model.positive == 0
+
+
+def test_sql_sees_a_bundle_that_is_written_anew_under_the_same_path(write_bundle, tmp_path, home):
+    with duckprop.connect() as con:
+        found = []
+        for seed in (1, 2):
+            shutil.rmtree(tmp_path / "mine", ignore_errors=True)
+            shutil.move(write_bundle(seed=seed), tmp_path / "mine")
+            found += con.execute(f"SELECT propensity([1], 'toys', '{tmp_path}/mine')").fetchall()
+    assert found[0] != found[1]
+
+
+def test_a_model_whose_folder_was_written_anew_is_not_published(write_bundle, tmp_path, home):
+    model = duckprop.load(shutil.move(write_bundle(seed=1), tmp_path / "mine"))
+    shutil.rmtree(tmp_path / "mine")
+    shutil.move(write_bundle(seed=2), tmp_path / "mine")
+    with pytest.raises(ModelError, match="has been written anew since this model was loaded"):
+        model.publish("mine")
+
+
+def test_top_takes_no_negative_k_and_a_model_shows_what_it_is(small_bundle, home):
+    with pytest.raises(UsageError, match="k is -1"):
+        duckprop.load("shop").top(ROWS, -1)
+    assert repr(duckprop.load("shop")) == "<duckprop.Model shop@1: 5 categories, 40 features>"
 
 
 def test_the_wrong_width_is_refused(small_bundle):

@@ -242,8 +242,11 @@ def test_three_classes_from_sql_to_both_engines(tmp_path):
 
 
 def test_the_card_says_what_was_trained(tmp_path):
+    con = shop()
+    con.execute("ALTER TABLE features ADD COLUMN split VARCHAR DEFAULT 'train'")
+    con.execute("UPDATE features SET split = 'validation' WHERE id < 12")
     model = train(
-        "features", "labels", con=shop(), settings=QUICK, outcome="bought soon", folder=tmp_path, min_positives=5
+        "features", "labels", con=con, settings=QUICK, outcome="bought soon", folder=tmp_path, min_positives=5
     )
     card = model.card
     assert card["outcome"] == "bought soon"
@@ -253,7 +256,10 @@ def test_the_card_says_what_was_trained(tmp_path):
     assert card["layers"] == [model.width, 6, 8]
     assert card["versions"]["mxnet"] == "1.9.1"
     assert set(card["metrics"]) == {"validation"}
-    assert all(0 < rate < 1 for rate in card["base_rates"])
+    bought = con.execute(
+        "SELECT category, count(DISTINCT id) / 108 FROM labels WHERE id >= 12 GROUP BY category ORDER BY category"
+    ).fetchall()
+    assert list(zip(card["categories"], card["base_rates"], strict=True)) == bought
 
 
 def test_the_metrics_are_those_of_the_windows(tmp_path):
