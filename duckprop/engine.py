@@ -56,16 +56,16 @@ class CompiledScorer:
         out = np.empty((len(batch), len(bias)), np.float32)
         for start in range(0, len(batch), _BLOCK):
             block = batch.rows(start, min(start + _BLOCK, len(batch)))
-            out[start : start + _BLOCK] = self._propensities(self._last_hidden(block, start), weight, bias)
+            out[start : start + _BLOCK] = self._propensities(self._last_hidden(block), weight, bias)
         return out
 
-    def _last_hidden(self, block: SparseBatch, start: int) -> NDArray[np.float64]:
+    def _last_hidden(self, block: SparseBatch) -> NDArray[np.float64]:
         with np.errstate(over="ignore", invalid="ignore"):
             sums = block.to_scipy() @ self._first.weight
             if self._epsilon is not None:
-                sums *= row_scales(block, self._epsilon, start)[:, None]
+                sums *= row_scales(block, self._epsilon)[:, None]
             hidden = activate(sums + self._first.bias, self._first).astype(np.float64)
-        refuse_overflow(hidden, start)
+        refuse_overflow(hidden, block)
         for weight, bias, layer in self._hidden:
             hidden = activate(hidden @ weight + bias, layer)
         return hidden
@@ -103,12 +103,12 @@ def activate(x: NDArray[Any], layer: Layer) -> NDArray[Any]:
     return x
 
 
-def row_scales(batch: SparseBatch, epsilon: float, start: int = 0) -> NDArray[np.float32]:
+def row_scales(batch: SparseBatch, epsilon: float) -> NDArray[np.float32]:
     """Return 1 / sqrt(sum of squares + epsilon) of each row, float32 (n,). Raises what ``row_squares`` does."""
-    return (1 / np.sqrt(row_squares(batch, start) + epsilon)).astype(np.float32)
+    return (1 / np.sqrt(row_squares(batch) + epsilon)).astype(np.float32)
 
 
-def row_squares(batch: SparseBatch, start: int = 0) -> NDArray[np.float64]:
+def row_squares(batch: SparseBatch) -> NDArray[np.float64]:
     """Return each row's sum of squares, float64 (n,).
 
     Raises DataError for a row where it is beyond float32: MXNet's own graph then takes the row for an empty one.
@@ -117,15 +117,15 @@ def row_squares(batch: SparseBatch, start: int = 0) -> NDArray[np.float64]:
     squares.data = squares.data.astype(np.float64) ** 2
     sums = squares @ np.ones(batch.width)
     with np.errstate(over="ignore"):
-        refuse_overflow(sums.astype(np.float32), start)
+        refuse_overflow(sums.astype(np.float32), batch)
     return sums
 
 
-def refuse_overflow(results: NDArray[Any], start: int = 0) -> None:
-    """Raise DataError that names the first row (n, …) with an infinite or undefined result."""
+def refuse_overflow(results: NDArray[Any], batch: SparseBatch) -> None:
+    """Raise DataError that names the first row of a batch (n, …) with an infinite or undefined result."""
     if not np.isfinite(results).all():
-        at = start + int(np.argwhere(~np.isfinite(results))[0, 0])
+        at = int(np.argwhere(~np.isfinite(results))[0, 0])
         raise DataError(
-            f"{row_label(at, None)}: its feature values are so large that the network overflows",
+            f"{row_label(at, batch.positions)}: its feature values are so large that the network overflows",
             "scale the features as they were in training; values up to 1e15 are safe",
         )

@@ -5,6 +5,7 @@ VectorUDT; map(column or name → number); list of struct(column or name, number
 names, each worth 1.0; list or fixed-size list of floats, a dense row; LibSVM text ``3:1.0 17:0.5``, zero-based.
 """
 
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -33,12 +34,14 @@ def read_features(
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     array = _blank_structs_to_null(_decoded(array))
-    if not array.null_count:
-        return _read_valid(array, width, vocabulary, positions)
-    valid = array.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(valid)
-    named = rows if positions is None else positions[rows]
-    return _spread(_read_valid(array.filter(pa.array(valid)), width, vocabulary, named), rows, len(array))
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(valid)
+        named = rows if positions is None else positions[rows]
+        batch = _spread(_read_valid(array.filter(pa.array(valid)), width, vocabulary, named), rows, len(array))
+    else:
+        batch = _read_valid(array, width, vocabulary, positions)
+    return batch if positions is None else replace(batch, positions=positions)
 
 
 def feature_names(column: pa.Array | pa.ChunkedArray) -> pa.Array | None:

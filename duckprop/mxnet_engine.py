@@ -35,9 +35,9 @@ class MXNetScorer:
         for start in range(0, len(batch), _BATCH):
             block = batch.rows(start, min(start + _BATCH, len(batch)))
             if self._scales_rows:
-                row_squares(block, start)
+                row_squares(block)
             probabilities = mxnet_compat.run(self._forward, block)[: len(block), :, self._positive]
-            refuse_overflow(probabilities, start)
+            refuse_overflow(probabilities, block)
             out[start : start + _BATCH] = probabilities if heads is None else probabilities[:, heads]
         return out
 

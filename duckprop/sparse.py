@@ -21,6 +21,7 @@ class SparseBatch:
     indptr: int32 or int64 (n + 1,). indices: int32 (nnz,), in [0, width). values: float32 (nnz,), finite.
     is_null: bool (n,), True where the customer has no features at all (SQL NULL); such a row is empty here.
     unknown: int64 (n,), features by name that the vocabulary does not hold and that were left out.
+    positions: int (n,), where the rows stand in the batch that SQL handed over, to name in errors; None: 0 … n − 1.
     """
 
     indptr: NDArray[np.integer]
@@ -29,6 +30,7 @@ class SparseBatch:
     width: int
     is_null: NDArray[np.bool_]
     unknown: NDArray[np.int64]
+    positions: NDArray[np.integer] | None = None
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -54,6 +56,7 @@ class SparseBatch:
             self.width,
             self.is_null[start:stop],
             self.unknown[start:stop],
+            np.arange(start, stop) if self.positions is None else self.positions[start:stop],
         )
 
     def take(self, order: NDArray[np.integer]) -> "SparseBatch":

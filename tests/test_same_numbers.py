@@ -1,10 +1,12 @@
 """One customer, one number: whatever the function, the batch, the engine and the order of the rows."""
 
+import duckdb
 import numpy as np
 import pytest
 from scipy import sparse
 
 import duckprop
+from duckprop.registry import Registry
 
 ROWS = 3000
 ENGINES = ("compiled", "mxnet")
@@ -84,7 +86,22 @@ def test_a_category_or_a_model_by_row_gives_what_the_constant_gives(customers):
     mixed = column(customers, "SELECT propensity(features, if(id % 3 = 0, 'toys', 'books')) FROM vectors ORDER BY id")
     at = np.arange(ROWS) % 3 == 0
     np.testing.assert_array_equal(mixed, np.where(at, whole["toys"], whole["books"]))
-    models = column(
-        customers, "SELECT propensity(features, 'toys', if(id % 3 = 0, 'shop', 'shop@1')) FROM vectors ORDER BY id"
-    )
-    np.testing.assert_array_equal(models, whole["toys"])
+
+
+def test_a_model_by_row_gives_what_the_constant_gives(customers, write_bundle):
+    club = Registry().publish(write_bundle(seed=8), "club").reference
+    query = "SELECT propensity(features, 'toys', {}) FROM vectors ORDER BY id"
+    shop, other = column(customers, query.format("'shop'")), column(customers, query.format(f"'{club}'"))
+    assert not np.array_equal(shop, other)
+    mixed = column(customers, query.format(f"if(id % 3 = 0, 'shop', '{club}')"))
+    np.testing.assert_array_equal(mixed, np.where(np.arange(ROWS) % 3 == 0, shop, other))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_overflow_names_the_row_of_its_batch_whatever_model_it_has(con, write_bundle, engine):
+    Registry().publish(write_bundle(seed=8), "club")
+    duckprop.register(con, engine=engine)
+    features = "CASE WHEN id = 3 THEN MAP {1: 1e30} WHEN id <> 2 THEN MAP {1: 1.0} END"
+    query = f"SELECT propensity({features}, 'toys', if(id % 2 = 0, 'shop', 'club')) FROM range(6) t(id)"
+    with pytest.raises(duckdb.InvalidInputException, match=r"row 3 of its batch .* so large that the network"):
+        con.execute(query)

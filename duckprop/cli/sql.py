@@ -3,7 +3,7 @@
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,7 +46,7 @@ def sql(
         raise UsageError("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
     if database is not None and not database.exists():
         say(f"{database} is a new database")
-    options = {"read_only": True} if read_only else {}
+    options: dict[str, Any] = {"read_only": True} if read_only else {}
     with duckprop.connect(
         str(database or ":memory:"), model=model, registry=registry, engine=engine, **options
     ) as con, interruptible(con):  # fmt: skip
