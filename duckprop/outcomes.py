@@ -40,7 +40,10 @@ class Outcomes:
         return dense
 
     def class_rates(self, rows: NDArray[np.integer], prior: float = 0) -> NDArray[np.float64]:
-        """Return the share of each class, float64 (N, K), of the given rows and ``prior`` more, spread evenly."""
+        """Return the share of each class, float64 (N, K), of the given rows and ``prior`` more, spread evenly.
+
+        Without rows and without a prior there is no share: NaN.
+        """
         at, _ = self._elements(rows)
         count = np.zeros((len(self.categories), len(self.classes)))
         np.add.at(count, (self.category[at], self.label[at]), 1)
