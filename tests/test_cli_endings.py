@@ -103,3 +103,35 @@ def test_a_full_disk_ends_training_with_an_error_and_no_model(tmp_path, home):
     assert "cannot be written" in err
     assert "Traceback" not in err
     assert not (home / "new").exists()
+
+
+def training(name):
+    features = "SELECT range AS id, [range % 40] AS features FROM range(2000)"
+    labels = "SELECT range AS id, 'a' AS category FROM range(0, 2000, 3)"
+    options = ("--name", name, "--hidden", "8", "--epochs", "10000", "--patience", "10000")
+    process = start("train", "--features", features, "--labels", labels, *options)
+    for line in process.stderr:
+        if line.startswith("epoch 1:"):
+            return process
+    raise AssertionError("the training never began")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_training(home, number):
+    process = training("own")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: interrupted" in err
+
+
+def test_a_training_keeps_only_its_own_name_to_itself(home):
+    first = training("own.v1")
+    second = training("own.v2")
+    third = start("train", "--features", "SELECT 1", "--labels", "SELECT 1", "--name", "own.v1")
+    _, err = third.communicate(timeout=60)
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+    assert third.returncode == 2
+    assert "another training of 'own.v1' is running" in err

@@ -210,6 +210,16 @@ def edit_graph(folder, name, change):
     path.write_text(json.dumps(graph))
 
 
+def _attrs(graph, operator, **attributes):
+    """Change the last node of an operator, the one nearest to the output."""
+    [node for node in graph["nodes"] if node["op"] == operator][-1]["attrs"].update(attributes)
+
+
+def _second_input(node, graph):
+    graph["nodes"].append({"op": "null", "name": "other", "inputs": []})
+    node.update(inputs=[[len(graph["nodes"]) - 1, 0, 0]])
+
+
 HARM = {
     "a circle": ("dropout", lambda node, graph: node.update(inputs=[[graph["nodes"].index(node), 0, 0]])),
     "a node that is not there": ("relu1", lambda node, graph: node.update(inputs=[[999, 0, 0]])),
@@ -218,6 +228,11 @@ HARM = {
     "inputs of another kind": ("relu1", lambda node, graph: node.update(inputs=7)),
     "settings of another kind": ("dot", lambda node, graph: node.update(attrs=[1])),
     "a transposed weight": ("dot", lambda node, graph: node.update(attrs={"transpose_b": "True"})),
+    "sums of columns": ("sum", lambda node, graph: node["attrs"].update(axis="0")),
+    "dropout in scoring": ("dropout", lambda node, graph: node["attrs"].update(mode="always")),
+    "heads without a bias": ("heads", lambda node, graph: _attrs(graph, "FullyConnected", no_bias="True")),
+    "a reshape from behind": ("heads", lambda node, graph: _attrs(graph, "Reshape", reverse="True")),
+    "another input for the lengths": ("square", lambda node, graph: _second_input(node, graph)),
     "an unknown operator": ("relu1", lambda node, graph: node.update(op="Custom")),
     "an unknown activation": ("relu1", lambda node, graph: node.update(attrs={"act_type": "softsign"})),
     "two outputs": ("dot", lambda node, graph: graph.update(heads=[[0, 0, 0], [1, 0, 0]])),

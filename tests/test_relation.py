@@ -160,3 +160,8 @@ def test_require_names_the_column_the_closest_one_and_all():
 
 def test_first_line_of_an_error_without_words_is_its_class():
     assert (first_line(ValueError("\n one\ntwo")), first_line(ValueError())) == ("one", "ValueError")
+
+
+@pytest.mark.parametrize("name", ["values.parquet", "from-2024.parquet", "table.csv", "show.json", "with.parquet"])
+def test_a_file_may_be_called_like_a_word_of_sql(name):
+    assert as_query(name) == f"FROM '{name}'"

@@ -1,5 +1,7 @@
 """Training on small made data: batches, metric, one epoch against NumPy, early stopping, from SQL to a bundle."""
 
+import gc
+
 import duckdb
 import numpy as np
 import pytest
@@ -308,3 +310,19 @@ def test_a_wider_vocabulary_on_the_same_rows_starts_afresh(tmp_path):
         names = f"SELECT i AS \"column\", 'f' || i AS feature FROM range({width}) t(i)"
         options = {"con": con, "settings": QUICK, "folder": tmp_path, "vocabulary": names, "min_positives": 5}
         assert train("features", "labels", **options).width == width
+
+
+def test_more_weights_than_mxnet_can_hold_are_refused_before_any_memory_is_taken(tmp_path):
+    con = shop()
+    features = "SELECT id, [2000000000] AS features FROM features"
+    with pytest.raises(UsageError, match=r"2,000,000,001 features × 6 units are more than MXNet"):
+        train(features, "labels", con=con, settings=QUICK, folder=tmp_path, min_positives=5)
+
+
+def test_a_temporary_folder_goes_with_its_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model = train("features", "labels", con=shop(), settings=QUICK, min_positives=5)
+    assert [path.name for path in model.folder.parent.parent.iterdir()] == [model.folder.parent.name]
+    del model
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
