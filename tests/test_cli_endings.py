@@ -43,8 +43,9 @@ def parts(target):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_query(home, number):
-    process = start("sql", "-c", LONG)
-    time.sleep(3)
+    process = start("sql", "-c", f"SELECT 'ready' AS state; {LONG}")
+    assert [process.stdout.readline().strip() for _ in range(3)][-1] == "ready"
+    time.sleep(0.5)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.splitlines()[0]) == (130, "error: interrupted")

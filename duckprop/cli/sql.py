@@ -88,6 +88,7 @@ def run_statements(con: "duckdb.DuckDBPyConnection", text: str, form: Format = F
             print()
         printed = True
         _print_rows(columns, rows, form)
+        sys.stdout.flush()  # the next statement may take long
 
 
 def _print_rows(columns: "Sequence[str]", rows: "Iterable[Row]", form: Format) -> None:
