@@ -10,6 +10,7 @@ import duckdb
 
 from duckprop import sql
 from duckprop.errors import DataError
+from duckprop.relation import first_line
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "transactions": (
@@ -93,7 +94,7 @@ def _check_files(cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
         try:
             present = {row[0] for row in cursor.execute("DESCRIBE FROM read_parquet(?)", [str(path)]).fetchall()}
         except duckdb.Error as error:
-            raise DataError(f"{path} cannot be read as Parquet: {_first_line(error)}", _REMEDY) from error
+            raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}", _REMEDY) from error
         missing = [column for column in expected if column not in present]
         if missing:
             raise DataError(f"{path} lacks {', '.join(missing)}; it has {', '.join(sorted(present))}.", _REMEDY)
@@ -129,7 +130,7 @@ def _build(cursor: duckdb.DuckDBPyConnection, folder: Path, progress: Callable[[
         try:
             cursor.execute(_script(script))
         except (duckdb.BinderException, duckdb.ConversionException) as error:
-            raise DataError(f"The data in {folder} do not fit {script}.sql: {_first_line(error)}", _REMEDY) from error
+            raise DataError(f"The data in {folder} do not fit {script}.sql: {first_line(error)}", _REMEDY) from error
 
 
 def _steps(cursor: duckdb.DuckDBPyConnection) -> Iterator[Step]:
@@ -152,7 +153,3 @@ def _steps(cursor: duckdb.DuckDBPyConnection) -> Iterator[Step]:
 
 def _script(name: str) -> str:
     return sql.read(f"complete_journey/{name}.sql")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
