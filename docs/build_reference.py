@@ -33,7 +33,9 @@ def signatures() -> dict[str, tuple[str, str]]:
     text = "\n".join(read(name) for name in MACROS)
     made = re.findall(r"CREATE OR REPLACE MACRO (\w+)(\([^)]*\)) AS", text)
     comments = dict(re.findall(r"COMMENT ON MACRO(?: TABLE)? (\w+) IS\s+'((?:[^']|'')*)'", text))
-    return {name: (name + re.sub(r"\s+", " ", arguments), comments[name]) for name, arguments in made}
+    return {
+        name: (name + re.sub(r"\s+", " ", arguments), comments[name].replace("''", "'")) for name, arguments in made
+    }
 
 
 def section(udf: Udf, signature: str, comment: str) -> str:

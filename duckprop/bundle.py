@@ -17,6 +17,8 @@ CARD = "duckprop.json"
 PREFIX = "model"
 """``mx.model.load_checkpoint(f"{folder}/model", 0)`` reads the network."""
 VOCABULARY = "vocabulary.parquet"
+SAMPLE = "sample.parquet"
+"""A few customers' features, without ids, to verify engines with; a bundle may lack it."""
 
 
 @contextlib.contextmanager

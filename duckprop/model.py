@@ -3,19 +3,23 @@
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop import bundle
-from duckprop.engine import ENGINES, CompiledScorer, Scorer
+from duckprop.engine import ENGINES, Scorer
 from duckprop.errors import DataError, ModelError, UsageError, did_you_mean
 from duckprop.formats.mxnet import read_checkpoint
-from duckprop.ranking import top
 from duckprop.registry import Registry, Version
 from duckprop.sparse import MAX_WIDTH, SparseBatch, from_scipy
 from duckprop.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from duckprop.compiled import CompiledScorer
+    from duckprop.explain import Explainer
 
 
 class Model:
@@ -50,6 +54,11 @@ class Model:
         return f"<duckprop.Model {self.reference}: {len(self.categories)} categories, {self.width} features>"
 
     @cached_property
+    def category_names(self) -> pa.Array:
+        """The categories as Arrow strings (N,), in head order."""
+        return pa.array(self.categories, pa.string())
+
+    @cached_property
     def vocabulary(self) -> Vocabulary | None:
         """Names of the feature columns, or None where the model knows only numbers."""
         if not self.card["features"]["named"]:
@@ -75,7 +84,16 @@ class Model:
                 self._scorers[engine] = self._compiled() if engine == "compiled" else self._mxnet()
             return self._scorers[engine]
 
+    @cached_property
+    def explainer(self) -> "Explainer":
+        """What splits log-odds up over features, whichever engine scores. Raises ModelError as ``scorer`` does."""
+        from duckprop.explain import Explainer
+
+        return Explainer(cast("CompiledScorer", self.scorer("compiled")))
+
     def _compiled(self) -> Scorer:
+        from duckprop.compiled import CompiledScorer
+
         network = read_checkpoint(self.folder, bundle.PREFIX)
         expected = (self.width, len(self.categories), len(self.classes))
         if (network.width, network.heads, network.classes) != expected:
@@ -111,11 +129,11 @@ class Model:
         """Return each customer's k best (category, propensity), best first; ties go to the lower category."""
         if k < 0:
             raise UsageError(f"k is {k}", "give a whole number from 0")
-        scores = self.predict(csr, engine)
-        order, counts = top(scores, k)
+        best = self.scorer(engine).top(self._batch(csr), k)
+        rows = zip(best.heads.tolist(), best.propensities.tolist(), best.counts.tolist(), strict=True)
         return [
-            [(self.categories[head], float(scores[row, head])) for head in order[row, : counts[row]]]
-            for row in range(len(scores))
+            [(self.categories[head], propensity) for head, propensity in zip(heads, propensities, strict=True)][:count]
+            for heads, propensities, count in rows
         ]
 
     def publish(self, name: str, registry: str | Path | None = None) -> Version:

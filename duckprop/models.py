@@ -3,14 +3,16 @@
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from duckprop.bundle import CARD, read_card
 from duckprop.engine import Scorer
 from duckprop.model import Model
-from duckprop.registry import Registry, Version
+from duckprop.registry import Registry, Version, changes
 
 _loaded: dict[tuple[Path, int], Model] = {}
 _lock = threading.Lock()
+_VALID = 0.01
 
 
 @dataclass
@@ -20,12 +22,21 @@ class Models:
     registry: Registry = field(default_factory=Registry)
     default: str | None = None
     engine: str = "compiled"
+    _known: dict[str | None, tuple[tuple[int, int], Model]] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, reference: str | None) -> Model:
-        """Return the model that a reference names, loading it once a process. Raises ModelError."""
+        """Return the model that a reference names, loading it once a process. Raises ModelError.
+
+        Looked up at most once in _VALID seconds: a query asks for every 2,048 rows. What this process publishes or
+        promotes is seen at once.
+        """
         wanted = self.default if reference is None else reference
-        version = self.registry.only() if wanted is None else self.registry.resolve(wanted)
-        return _load(version)
+        moment = changes(), int(monotonic() / _VALID)
+        then, model = self._known.get(wanted, (None, None))
+        if model is None or then != moment:
+            model = _load(self.registry.only() if wanted is None else self.registry.resolve(wanted))
+            self._known[wanted] = moment, model
+        return model
 
     def scorer(self, model: Model) -> Scorer:
         """Return the engine in use on a model."""

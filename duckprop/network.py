@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from duckprop.errors import ModelError
 
@@ -31,6 +32,7 @@ class Network:
 
     first: the sparse layer, weight (F, H). hidden: further layers. head_weight: float32 (inputs, N, K), head_bias:
     (N, K). row_epsilon: where it is not None, a row x counts as x / sqrt(sum(x²) + row_epsilon), inside the network.
+    wide: None, or a sparse matrix float32 (F, N·K) of weights that lead from the features straight to the logits.
     """
 
     first: Layer
@@ -38,13 +40,17 @@ class Network:
     head_weight: NDArray[np.float32]
     head_bias: NDArray[np.float32]
     row_epsilon: float | None = None
+    wide: sparse.csr_matrix | None = None
 
     def __post_init__(self) -> None:
         sizes = [self.first.weight.shape[1], *(layer.weight.shape[1] for layer in self.hidden)]
         inputs = [*(layer.weight.shape[0] for layer in self.hidden), self.head_weight.shape[0]]
         if sizes != inputs or self.head_weight.shape[1:] != self.head_bias.shape or self.classes < 2:
             raise ModelError(f"the layers' sizes do not follow on each other: {sizes} into {inputs}", _DAMAGED)
-        for array in (self.head_weight, self.head_bias, *self._layer_arrays()):
+        if self.wide is not None and self.wide.shape != (self.width, self.heads * self.classes):
+            raise ModelError(f"the wide path {self.wide.shape} does not fit the network", _DAMAGED)
+        wide = () if self.wide is None else (self.wide.data,)
+        for array in (self.head_weight, self.head_bias, *self._layer_arrays(), *wide):
             if not np.isfinite(array).all():
                 raise ModelError("the network holds NaN or infinite weights", "train it again with a lower rate")
 

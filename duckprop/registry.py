@@ -12,6 +12,17 @@ from duckprop.bundle import CARD, check_hashes, new_folder, read_card
 from duckprop.errors import ModelError, UsageError, did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_changes = 0
+
+
+def changes() -> int:
+    """Return how often this process has published or promoted: what was resolved before may be another model now."""
+    return _changes
+
+
+def _note_change() -> None:
+    global _changes
+    _changes += 1
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Registry:
                     for path in bundle.iterdir():
                         shutil.copyfile(path, folder / path.name)
                     check_hashes(folder, read_card(folder))
+                _note_change()
             except OSError:
                 if not (self.root / name / str(number)).exists():
                     raise
@@ -77,6 +89,7 @@ class Registry:
         temporary = folder / f".{alias}-{os.getpid()}"
         temporary.write_text(str(version))
         os.replace(temporary, folder / alias)
+        _note_change()
 
     def versions(self) -> list[Version]:
         """Return every version of every name, names sorted, oldest version first; empty without a registry."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,13 +115,26 @@ def build(
     Nothing is copied where the layout fits already. Raises DataError that names the row, the value and the range.
     """
     width = _width(columns) if width is None else width
+    count = len(indptr) - 1
+    if columns.dtype == np.int32 and values.dtype == np.float32 and _is_canonical(indptr, columns, values, width):
+        arrays = columns.astype(np.int32, copy=False), values.astype(np.float32, copy=False)
+        return SparseBatch(indptr, *arrays, width, np.zeros(count, bool), np.zeros(count, np.int64))
     _check_columns(indptr, columns, width, rows)
     narrow = finite_float32(indptr, values, rows)
     indptr, columns, narrow = _canonical(indptr, columns.astype(np.int32, copy=False), narrow, width)
     if not np.isfinite(narrow).all():  # duplicates may add up to infinity
         _refuse_value(indptr, narrow, rows)
-    count = len(indptr) - 1
     return SparseBatch(indptr, columns, narrow, width, np.zeros(count, bool), np.zeros(count, np.int64))
+
+
+def _is_canonical(indptr: NDArray[np.integer], columns: Any, values: Any, width: int) -> bool:
+    """Look once over the common case, in which there is nothing to refuse, to sort or to convert."""
+    from duckprop import kernels
+
+    arrays = (
+        np.require(array, kind, ["C", "A"]) for array, kind in ((indptr, np.int64), (columns, None), (values, None))
+    )
+    return bool(kernels.is_canonical(*arrays, width))
 
 
 def _width(columns: NDArray[np.integer]) -> int:

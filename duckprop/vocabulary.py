@@ -17,6 +17,7 @@ class Vocabulary:
     def __init__(self, names: Iterable[str]) -> None:
         """Take the name of column 0, 1, 2 … Raises DataError when a name is empty, missing or given twice."""
         self.names = tuple(names)
+        self._array: pa.Array | None = None
         self._column = {name: column for column, name in enumerate(self.names)}
         if len(self._column) != len(self.names):
             seen: set[str] = set()
@@ -33,6 +34,12 @@ class Vocabulary:
         encoded = names.dictionary_encode()
         lookup = [self._column.get(name, -1) for name in encoded.dictionary.to_pylist()]
         return np.asarray(lookup, dtype=np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+
+    def names_of(self, columns: pa.Array) -> pa.Array:
+        """Return the name of each column number (n,), as strings (n,)."""
+        if self._array is None:
+            self._array = pa.array(self.names, pa.string())
+        return self._array.take(columns)
 
     def write(self, path: Path) -> None:
         """Write a Parquet file with one row a column: column INTEGER, feature VARCHAR."""

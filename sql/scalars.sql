@@ -6,6 +6,11 @@ CREATE OR REPLACE MACRO propensity(features, category, model := NULL) AS
 COMMENT ON MACRO propensity IS
   'FLOAT in [0, 1]: probability that a customer with these features acts in the category within the outcome window';
 
+CREATE OR REPLACE MACRO propensities(features, categories, model := NULL) AS
+  __duckprop_propensities(features, categories, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensities IS
+  'MAP(VARCHAR, FLOAT): the propensities for the listed categories, in the order of the list';
+
 CREATE OR REPLACE MACRO propensity_topk(features, k, categories := NULL, exclude := NULL, min_propensity := NULL,
                                         model := NULL) AS
   __duckprop_propensity_topk(features, k, categories, exclude, min_propensity,
@@ -17,6 +22,16 @@ CREATE OR REPLACE MACRO propensity_vector(features, model := NULL) AS
   __duckprop_propensity_vector(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);
 COMMENT ON MACRO propensity_vector IS
   'FLOAT[]: the propensities for all categories, in the order of propensity_categories()';
+
+CREATE OR REPLACE MACRO propensity_explain(features, category, k := NULL, model := NULL) AS
+  __duckprop_propensity_explain(features, category, k, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_explain IS
+  'STRUCT(feature, value, contribution)[]: how much each feature adds to the log-odds or takes from them, most first';
+
+CREATE OR REPLACE MACRO propensity_embedding(features, model := NULL) AS
+  __duckprop_propensity_embedding(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_embedding IS
+  'FLOAT[]: the network''s last hidden layer; array_cosine_distance and friends find look-alikes in it';
 
 CREATE OR REPLACE MACRO propensity_coverage(features, model := NULL) AS
   __duckprop_propensity_coverage(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);

@@ -111,12 +111,12 @@ def test_top_is_the_sorted_predictions(small_bundle):
 
 
 def test_ties_go_to_the_lower_category(tmp_path, small_bundle):
-    from duckprop.ranking import top
+    from duckprop.ranking import best
 
     scores = np.float32([[0.5, 0.9, 0.5, 0.9, 0.0]])
-    order, counts = top(scores, 4)
-    assert order.tolist() == [[1, 3, 0, 2]]
-    assert counts.tolist() == [4]
+    found = best(scores, 4)
+    assert found.heads.tolist() == [[1, 3, 0, 2]]
+    assert found.counts.tolist() == [4]
 
 
 def test_heads_are_looked_up_by_name(small_bundle):

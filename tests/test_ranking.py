@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from duckprop.ranking import top
+from duckprop.ranking import best
 
 SHAPES = st.tuples(st.integers(0, 6), st.integers(1, 12))
 LEVELS = st.sampled_from([0.0, -0.0, 1e-45, 1e-38, 0.25, np.nextafter(np.float32(0.25), np.float32(1)), 0.5, 1.0])
@@ -26,31 +26,31 @@ def brute_force(scores, k, allowed):
 def test_top_is_what_sorting_gives(data, shape, k):
     scores = data.draw(arrays(np.float32, shape, elements=LEVELS.map(np.float32)))
     allowed = data.draw(arrays(np.bool_, shape))
-    best, counts = top(scores, k, allowed)
-    assert best.shape == (shape[0], min(k, shape[1]))
-    assert [row[:count] for row, count in zip(best.tolist(), counts.tolist(), strict=True)] == brute_force(
-        scores, k, allowed
-    )
+    found = best(scores, k, allowed)
+    assert found.heads.shape == found.propensities.shape == (shape[0], min(k, shape[1]))
+    expected = brute_force(scores, k, allowed)
+    assert [row[:count] for row, count in zip(found.heads.tolist(), found.counts, strict=True)] == expected
+    np.testing.assert_array_equal(found.propensities, np.take_along_axis(scores, found.heads, axis=1))
 
 
 def test_everything_is_allowed_where_nothing_is_said():
     scores = np.array([[0.5, 0.75, 0.5, 0.25]], np.float32)
-    best, counts = top(scores, 3)
-    assert (best.tolist(), counts.tolist()) == ([[1, 0, 2]], [3])
+    found = best(scores, 3)
+    assert (found.heads.tolist(), found.counts.tolist()) == ([[1, 0, 2]], [3])
 
 
 def test_among_equals_the_lower_head_comes_first_in_a_wide_model():
-    best, _ = top(np.full((3, 5000), 0.1, np.float32), 7)
-    assert best.tolist() == [list(range(7))] * 3
+    found = best(np.full((3, 5000), 0.1, np.float32), 7)
+    assert found.heads.tolist() == [list(range(7))] * 3
 
 
 @pytest.mark.parametrize("k", [0, 1, 10**9])
 def test_no_rows(k):
-    best, counts = top(np.zeros((0, 4), np.float32), k)
-    assert (best.shape, counts.shape) == ((0, min(k, 4)), (0,))
+    found = best(np.zeros((0, 4), np.float32), k)
+    assert (found.heads.shape, found.counts.shape) == ((0, min(k, 4)), (0,))
 
 
 def test_the_callers_scores_are_left_alone():
     scores = np.array([[0.5, -0.0]], np.float32)
-    top(scores, 1)
+    best(scores, 1)
     assert np.signbit(scores[0, 1])

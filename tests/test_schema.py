@@ -10,10 +10,15 @@ from duckprop.udfs import ALL
 
 SCALARS = {
     "propensity(features, category, model := NULL)": "FLOAT",
+    "propensities(features, categories, model := NULL)": "MAP(VARCHAR, FLOAT)",
     "propensity_topk(features, k, categories := NULL, exclude := NULL, min_propensity := NULL, model := NULL)": (
         "STRUCT(category VARCHAR, propensity FLOAT, rank INTEGER)[]"
     ),
     "propensity_vector(features, model := NULL)": "FLOAT[]",
+    "propensity_explain(features, category, k := NULL, model := NULL)": (
+        'STRUCT(feature VARCHAR, "value" FLOAT, contribution FLOAT)[]'
+    ),
+    "propensity_embedding(features, model := NULL)": "FLOAT[]",
     "propensity_coverage(features, model := NULL)": "FLOAT",
 }
 TABLES = {
@@ -29,11 +34,20 @@ TABLES = {
         "log_loss": "FLOAT",
     },
     "propensity_categories(model := NULL)": {"category_id": "INTEGER", "category": "VARCHAR", "base_rate": "FLOAT"},
+    "propensity_verify(model := NULL)": {
+        "engine": "VARCHAR",
+        "rows": "BIGINT",
+        "max_abs_difference": "DOUBLE",
+        "is_within_tolerance": "BOOLEAN",
+    },
 }
 CALLS = {
     "propensity": "propensity([3], 'toys')",
+    "propensities": "propensities([3], ['toys'])",
     "propensity_topk": "propensity_topk([3], 2)",
     "propensity_vector": "propensity_vector([3])",
+    "propensity_explain": "propensity_explain([3], 'toys')",
+    "propensity_embedding": "propensity_embedding([3])",
     "propensity_coverage": "propensity_coverage([3])",
 }
 TOO_MANY = ", ".join(["NULL"] * 20)

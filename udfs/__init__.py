@@ -5,20 +5,28 @@ hands in the models. The public names and their defaults are macros in ``duckpro
 """
 
 from duckprop.udfs import (
+    propensities,
     propensity,
     propensity_categories,
     propensity_coverage,
+    propensity_embedding,
+    propensity_explain,
     propensity_models,
     propensity_topk,
     propensity_vector,
+    propensity_verify,
 )
 from duckprop.udfs.udf import Udf
 
 ALL: tuple[Udf, ...] = (
     propensity.UDF,
+    propensities.UDF,
     propensity_topk.UDF,
     propensity_vector.UDF,
+    propensity_explain.UDF,
+    propensity_embedding.UDF,
     propensity_coverage.UDF,
     propensity_models.UDF,
     propensity_categories.UDF,
+    propensity_verify.UDF,
 )

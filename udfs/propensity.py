@@ -1,14 +1,12 @@
 """propensity(features, category [, model])."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop.model import Model
 from duckprop.models import Models
-from duckprop.udfs.udf import Udf, by_model, features_of, mask_nulls, rows_of, texts
+from duckprop.udfs.udf import Udf, by_model, distinct_of, features_of, mask_nulls, rows_of, texts
 
 
 def propensity(models: Models, features: pa.Array, category: pa.Array, model: pa.Array) -> pa.Array:
@@ -19,20 +17,17 @@ def propensity(models: Models, features: pa.Array, category: pa.Array, model: pa
     """
 
     def score(chosen: Model, rows: NDArray[np.int64] | None) -> pa.Array:
-        names = texts(rows_of(category, rows), "category").dictionary_encode()
-        heads = chosen.heads(names.dictionary.to_pylist())
+        names, places = distinct_of(texts(rows_of(category, rows), "category"))
+        heads, scorer = chosen.heads(names), models.scorer(chosen)
         batch = features_of(chosen, features, rows)
-        is_null = batch.is_null | names.is_null().to_numpy(zero_copy_only=False)
-        column = names.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        return mask_nulls(_pick(models.scorer(chosen).score(batch, heads), column), is_null)
+        is_null = batch.is_null | (places < 0)
+        if len(heads) == 1:
+            return mask_nulls(scorer.score(batch, heads)[:, 0], is_null)
+        asked, propensities = np.flatnonzero(~is_null), np.zeros(len(batch), np.float32)
+        propensities[asked] = scorer.pairs(batch, asked, heads[places[asked]])
+        return mask_nulls(propensities, is_null)
 
     return by_model(models, model, score)
-
-
-def _pick(scores: NDArray[np.float32], column: NDArray[Any]) -> NDArray[np.float32]:
-    if scores.shape[1] == 0:  # every category is NULL
-        return np.zeros(len(scores), np.float32)
-    return scores[np.arange(len(scores)), column]
 
 
 UDF = Udf(

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from duckprop.engine import Scorer
 from duckprop.errors import DataError
-from duckprop.layouts import is_column, is_list, is_number
+from duckprop.layouts import is_number
 from duckprop.model import Model
 from duckprop.models import Models
-from duckprop.ranking import top
-from duckprop.sparse import offsets_of, row_label
-from duckprop.udfs.udf import Udf, by_model, features_of, rows_of, texts
+from duckprop.ranking import Best, best_of_pairs
+from duckprop.sparse import SparseBatch, row_label
+from duckprop.udfs.lists import Lists, heads_of
+from duckprop.udfs.udf import Udf, by_model, counts_of, features_of, rows_of, structs
 
 
 def propensity_topk(
@@ -33,33 +34,44 @@ def propensity_topk(
 
     def choose(chosen: Model, rows: NDArray[np.int64] | None) -> pa.Array:
         batch = features_of(chosen, features, rows)
-        counts, no_count = _counts(rows_of(k, rows), rows)
+        counts, no_count = counts_of(rows_of(k, rows), rows)
         least = _thresholds(rows_of(min_propensity, rows), rows)
-        scores = models.scorer(chosen).score(batch)
-        allowed = scores >= least[:, None]
-        only, never = rows_of(categories, rows), rows_of(exclude, rows)
-        if only.null_count < len(only):
-            allowed &= _listed(chosen, only, "categories") | only.is_null().to_numpy(zero_copy_only=False)[:, None]
-        if never.null_count < len(never):
-            allowed &= ~_listed(chosen, never, "exclude")
-        order, found = top(scores, int(counts.max(initial=0)), allowed)
-        return _structs(chosen, scores, order, np.minimum(found, counts), batch.is_null | no_count)
+        only = heads_of(chosen, rows_of(categories, rows), "categories")
+        never = heads_of(chosen, rows_of(exclude, rows), "exclude")
+        scorer, most = models.scorer(chosen), int(counts.max(initial=0))
+        if only.differ and not only.is_null.any():
+            found = _among_lists(scorer, batch, only, never, least)
+        else:
+            found = _among_heads(scorer, batch, most, only, never, least)
+        return _structs(chosen, found, np.where(batch.is_null | no_count, 0, counts), batch.is_null | no_count)
 
     return by_model(models, model, choose)
 
 
-def _counts(k: pa.Array, rows: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return k as int64, 0 where NULL, and where it is NULL."""
-    if not (is_column(k.type) or pa.types.is_null(k.type)):
-        raise DataError(f"k is of type {k.type}", "give a whole number, such as 5")
-    try:
-        counts = k.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:
-        raise DataError("a k does not fit into 64 bits", "give a whole number, such as 5") from None
-    if (counts < 0).any():
-        at = int(np.flatnonzero(counts < 0)[0])
-        raise DataError(f"{row_label(at, rows)}: k is {counts[at]}", "give a whole number from 0")
-    return counts, k.is_null().to_numpy(zero_copy_only=False)
+def _among_heads(
+    scorer: Scorer, batch: SparseBatch, k: int, only: Lists, never: Lists, least: NDArray[np.float64]
+) -> Best:
+    """Choose from the same heads for every row; what is allowed to single rows alone is looked up for each of them."""
+    heads = np.arange(scorer.heads) if only.same is None else np.unique(only.same)
+    if never.same is not None:
+        heads = np.setdiff1d(heads, never.same)
+    banned = np.zeros((len(batch), len(heads)), bool) if only.differ or never.differ else None
+    if only.differ and banned is not None:
+        banned |= ~only.table(scorer.heads)[:, heads] & ~only.is_null[:, None]
+    if never.differ and banned is not None:
+        banned |= never.table(scorer.heads)[:, heads]
+    chosen = None if len(heads) == scorer.heads else heads
+    return scorer.top(batch, k, heads=chosen, least=least if least.any() else None, banned=banned)
+
+
+def _among_lists(scorer: Scorer, batch: SparseBatch, only: Lists, never: Lists, least: NDArray[np.float64]) -> Best:
+    """Choose from each row's own list: only these pairs of a row and a head are computed."""
+    banned = never.table(scorer.heads)
+    allowed = ~banned[only.rows, only.heads]
+    rows, heads = only.rows[allowed], only.heads[allowed]
+    propensities = scorer.pairs(batch, rows, heads)
+    reached = propensities >= least[rows]
+    return best_of_pairs(propensities[reached], rows[reached], heads[reached], len(batch))
 
 
 def _thresholds(least: pa.Array, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
@@ -70,44 +82,19 @@ def _thresholds(least: pa.Array, rows: NDArray[np.int64] | None) -> NDArray[np.f
     wrong = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if len(wrong):
         raise DataError(f"{row_label(int(wrong[0]), rows)}: min_propensity is {values[wrong[0]]}", "give one in [0, 1]")
-    return values.astype(np.float32) if pa.types.is_decimal(least.type) else values
+    return values.astype(np.float32).astype(np.float64) if pa.types.is_decimal(least.type) else values
 
 
-def _listed(model: Model, lists: pa.Array, argument: str) -> NDArray[np.bool_]:
-    """Return which heads each row's list names, bool (n, N)."""
-    if not is_list(lists.type):
-        raise DataError(
-            f"{argument} is of type {lists.type}", f"give a list of names: {argument} := ['{model.categories[0]}']"
-        )
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-    owner = np.repeat(np.arange(len(lists)), lengths)
-    names = texts(lists.flatten(), f"an element of {argument}")
-    given = names.is_valid().to_numpy(zero_copy_only=False)
-    encoded = names.drop_null().dictionary_encode()
-    heads = model.heads(encoded.dictionary.to_pylist())[encoded.indices.to_numpy(zero_copy_only=False)]
-    listed = np.zeros((len(lists), len(model.categories)), bool)
-    listed[owner[given], heads] = True
-    return listed
-
-
-def _structs(
-    model: Model,
-    scores: NDArray[np.float32],
-    order: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    is_null: NDArray[np.bool_],
-) -> pa.Array:
-    kept = np.arange(order.shape[1]) < np.where(is_null, 0, counts)[:, None]
+def _structs(model: Model, best: Best, counts: NDArray[np.int64], is_null: NDArray[np.bool_]) -> pa.Array:
+    """Return the first ``counts`` of each row's best heads as list<struct>, NULL where ``is_null``."""
+    kept = np.arange(best.heads.shape[1]) < np.minimum(best.counts, counts)[:, None]
     rows, places = np.nonzero(kept)
-    heads = order[rows, places]
     fields = {
-        "category": pa.array(model.categories, pa.string()).take(pa.array(heads)),
-        "propensity": pa.array(scores[rows, heads], pa.float32()),
+        "category": model.category_names.take(pa.array(best.heads[rows, places])),
+        "propensity": pa.array(best.propensities[rows, places], pa.float32()),
         "rank": pa.array((places + 1).astype(np.int32)),
     }
-    structs = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    offsets = offsets_of(kept.sum(axis=1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), structs, mask=pa.array(is_null))
+    return structs(kept.sum(axis=1), is_null, fields)
 
 
 UDF = Udf(

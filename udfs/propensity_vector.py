@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from duckprop.model import Model
 from duckprop.models import Models
-from duckprop.udfs.udf import Udf, by_model, features_of
+from duckprop.udfs.udf import Udf, by_model, features_of, vectors
 
 
 def propensity_vector(models: Models, features: pa.Array, model: pa.Array) -> pa.Array:
@@ -17,9 +17,7 @@ def propensity_vector(models: Models, features: pa.Array, model: pa.Array) -> pa
 
     def score(chosen: Model, rows: NDArray[np.int64] | None) -> pa.Array:
         batch = features_of(chosen, features, rows)
-        scores = models.scorer(chosen).score(batch)
-        offsets = np.arange(len(batch) + 1, dtype=np.int32) * scores.shape[1]
-        return pa.ListArray.from_arrays(offsets, pa.array(scores.ravel()), mask=pa.array(batch.is_null))
+        return vectors(models.scorer(chosen).score(batch), batch.is_null)
 
     return by_model(models, model, score)
 

@@ -13,6 +13,7 @@ from duckprop.cli.models import models
 from duckprop.cli.score import score
 from duckprop.cli.sql import sql
 from duckprop.cli.train import train
+from duckprop.cli.verify import verify
 
 app = typer.Typer(
     help="Propensity scores from sparse features, as SQL functions in DuckDB.",
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: duckprop demo",
 )
-for command in (demo, train, evaluate, score, sql, models, bench):
+for command in (demo, train, evaluate, score, sql, models, verify, bench):
     app.command()(command)
 
 

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import duckprop
 from duckprop import bundle
+from duckprop.compiled import CompiledScorer
 from duckprop.dataset import Rows
-from duckprop.engine import CompiledScorer
 from duckprop.evaluation.metrics import evaluate
 from duckprop.formats.mxnet import read_checkpoint
 from duckprop.model import Model
 from duckprop.outcomes import Outcomes
+from duckprop.sparse import SparseBatch
 from duckprop.training.loop import Trainer
 from duckprop.training.symbol import build_symbol
 from duckprop.vocabulary import Vocabulary
 
+_SAMPLE_ROWS = 64
 _LIBRARIES = ("duckprop", "mxnet", "duckdb", "numpy", "scipy", "pyarrow")
 
 
@@ -35,6 +39,8 @@ def make_bundle(
         shutil.copyfile(trainer.best_parameters(), folder / f"{bundle.PREFIX}-0000.params")
         if names:
             names.write(folder / bundle.VOCABULARY)
+        sample = np.sort(trainer.validation.ids)[:_SAMPLE_ROWS]
+        write_sample(folder / bundle.SAMPLE, rows.batch.take(sample))
         scorer = CompiledScorer(read_checkpoint(folder, bundle.PREFIX))
         windows = {"validation": trainer.validation.ids, "test": rows.where("test")}
         metrics = {
@@ -42,6 +48,13 @@ def make_bundle(
         }
         bundle.write_card(folder, _card(trainer, rows, about, names) | {"metrics": metrics})
     return Model(target)
+
+
+def write_sample(path: Path, batch: SparseBatch) -> None:
+    """Write rows as a Parquet file of one column: features STRUCT(indices INTEGER[], "values" FLOAT[])."""
+    offsets = pa.array(batch.indptr.astype(np.int32))
+    lists = [pa.ListArray.from_arrays(offsets, pa.array(part)) for part in (batch.indices, batch.values)]
+    pq.write_table(pa.table({"features": pa.StructArray.from_arrays(lists, names=["indices", "values"])}), path)
 
 
 def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDArray[np.integer]) -> dict[str, Any]:
