@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
   "$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
   && echo "$$python" && break; done)
 
-.PHONY: demo test test-slow lint format bench docs clean
+.PHONY: demo test test-slow lint format bench bench-full docs clean
 
 demo: $(VENV)/.demo ## the main job on public retail data, in about five minutes
 	$(BIN)/duckprop demo
@@ -27,11 +27,17 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## naive row scoring against the vectorised functions
+bench: $(VENV)/.dev ## under five minutes: duckprop against naive scoring and what else is installed
 	$(BIN)/duckprop bench
 
-docs: $(VENV)/.dev ## write docs/sql-reference.md from the code
+bench-full: $(VENV)/.peers ## everything, PyTorch and ONNX Runtime too, into docs/benchmarks
+	mkdir -p docs/benchmarks
+	env -u OPENBLAS_CORETYPE $(BIN)/duckprop bench --full --json docs/benchmarks/bench.json \
+	  --markdown docs/benchmarks/bench.md --plots docs/benchmarks
+
+docs: $(VENV)/.dev ## write docs/sql-reference.md from the code, and the figures of the committed benchmark into README.md
 	$(BIN)/python docs/build_reference.py > docs/sql-reference.md
+	$(BIN)/python docs/build_figures.py
 
 clean: ## remove what these targets made, the demo's folder too
 	rm -rf $(VENV) build *.egg-info duckprop-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -47,3 +53,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.peers: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
+	touch $@ $(VENV)/.dev $(VENV)/.demo

@@ -7,14 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import scipy
 
 import duckprop
+from duckprop.cores import cores
 
-LIBRARIES = ("duckdb", "mxnet", "numpy", "pyarrow", "scipy")
-_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+LIBRARIES = ("duckdb", "mxnet", "numba", "numpy", "pyarrow", "scipy", "torch", "onnx", "onnxruntime", "threadpoolctl")
+_VARIABLES = ("DUCKPROP_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # OpenBLAS puts a prefix or suffix to its functions, by who built it and by the size of its integers.
 _CORE_NAMES = tuple(f"{before}openblas_get_corename{after}" for before in ("", "scipy_") for after in ("64_", "", "_"))
 
@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
         "load_before": load_average(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "duckdb_threads": _duckdb_threads(),
+        "threads": cores(),
         "environment": {name: os.environ.get(name) for name in _VARIABLES},
         "blas": blas(),
         "versions": {"duckprop": duckprop.__version__} | {name: _installed(name) for name in LIBRARIES},
@@ -73,13 +73,8 @@ def _built_with(module: Any) -> str:
     return f"{details.get('name', 'unknown')} {details.get('version', '')} (as built)".replace("  ", " ")
 
 
-def _duckdb_threads() -> int:
-    with duckdb.connect() as con:
-        return int(con.execute("SELECT current_setting('threads')").fetchall()[0][0])
-
-
 def _installed(name: str) -> str | None:
-    """MXNet is not installed everywhere."""
+    """The peers are an extra, and MXNet is not installed everywhere."""
     try:
         return version(name)
     except PackageNotFoundError:

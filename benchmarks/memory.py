@@ -5,41 +5,45 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
-from duckprop.benchmarks.sides import SIDES, questions
-from duckprop.benchmarks.workload import Workload
 from duckprop.errors import ModelError
-from duckprop.features import read_features
-from duckprop.model import Model
 
-_SKIPPED = ("empty",)  # gets its ready answers from an engine, whose memory it would show
+if TYPE_CHECKING:
+    from duckprop.benchmarks.side import Samples
+    from duckprop.benchmarks.workload import Workload
+
 _REMEDY = "a negative exit code is a signal: the machine may be short of memory; give fewer --rows"
 
 
 @dataclass(frozen=True)
 class Cold:
-    """seconds: opening the side and its first run, libraries and model loaded on the way. peak_mib: MiB, resident."""
+    """seconds: importing, opening the side and its first run, with the search for the best batch size where it has one.
+
+    peak_mib: MiB, resident, with the rows and what duckprop itself has loaded: the floor shows how much that is.
+    """
 
     seconds: float
     peak_mib: float
 
 
-def in_own_process(workload: Workload, sample: int, tell: Callable[[str], None]) -> dict[str, Cold]:
-    """Run the first question once on each side in a fresh process. Raises ModelError where one of them fails."""
+def in_own_process(
+    workload: "Workload", samples: "Samples", tell: Callable[[str], None], names: Sequence[str]
+) -> dict[str, Cold]:
+    """Run the first question once on each named side in a fresh process. Raises ModelError where one of them fails."""
+    import pyarrow.parquet as pq
+
     results = {}
     with tempfile.TemporaryDirectory(prefix="duckprop-bench-") as folder:
         rows = Path(folder, "rows.parquet")
         pq.write_table(workload.table(), rows)
-        for name in SIDES:
-            if name not in _SKIPPED:
-                tell(f"{name} in its own process")
-                results[name] = _spawn([str(workload.model.folder), str(rows), name, str(sample)])
+        for name in names:
+            tell(f"{name} in its own process")
+            results[name] = _spawn([str(workload.model.folder), str(rows), name, json.dumps(asdict(samples))])
     return results
 
 
@@ -53,12 +57,21 @@ def _spawn(arguments: list[str]) -> Cold:
     return Cold(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(model: Path, rows: Path, name: str, sample: int) -> Cold:
+def measure(model: Path, rows: Path, name: str, samples: dict[str, int]) -> Cold:
     """Run one side once, in this process."""
-    start = perf_counter()
+    start = perf_counter()  # before all that takes time to import
+    import pyarrow.parquet as pq
+
+    from duckprop.benchmarks.questions import questions
+    from duckprop.benchmarks.side import Samples
+    from duckprop.benchmarks.sides import SIDES
+    from duckprop.benchmarks.workload import Workload
+    from duckprop.features import read_features
+    from duckprop.model import Model
+
     bundle = Model(model)
     workload = Workload(bundle, read_features(pq.read_table(rows)["features"], bundle.width), "a file")
-    with SIDES[name](workload, questions(bundle)[0], sample) as side:
+    with SIDES[name](workload, questions(bundle)[0], Samples(**samples)) as side:
         side.run()
         return Cold(perf_counter() - start, peak_mib())
 
@@ -80,4 +93,5 @@ def peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))))
+    folder, rows, name, samples = sys.argv[1:]
+    print(json.dumps(asdict(measure(Path(folder), Path(rows), name, json.loads(samples)))))

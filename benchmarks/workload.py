@@ -22,7 +22,7 @@ from duckprop.sparse import SparseBatch, build
 class Sizes:
     """rows; width F; nonzeros a row; hidden units by layer; categories C of two classes; zipf: exponent of F."""
 
-    rows: int = 20_480
+    rows: int = 65_536
     width: int = 200_000
     nonzeros: int = 60
     hidden: tuple[int, ...] = (128,)
@@ -31,7 +31,7 @@ class Sizes:
 
 
 DEFAULT = Sizes()
-QUICK = Sizes(rows=4_096, width=20_000, nonzeros=30, hidden=(32,), categories=200)
+QUICK = Sizes(rows=8_192, width=20_000, nonzeros=30, hidden=(32,), categories=200)
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Workload:
 
     def describe(self) -> dict[str, Any]:
         """Return the shape of the work, for the report."""
-        card = self.model.card
+        card, lengths = self.model.card, np.diff(self.batch.indptr)
         return {
             "model": self.model.reference,
             "rows": len(self.batch),
             "source": self.source,
             "features": self.model.width,
             "nonzeros_per_row": round(self.batch.nnz / len(self.batch), 1),
+            "nonzeros_range": [int(lengths.min()), int(lengths.max())],
             "layers": card.get("layers"),
             "categories": len(self.model.categories),
             "classes": len(self.model.classes),
@@ -114,12 +115,14 @@ def _distinct(sizes: Sizes, random: np.random.Generator) -> NDArray[np.int64]:
     cumulated = np.cumsum(np.arange(1, sizes.width + 1) ** -sizes.zipf)
     cumulated /= cumulated[-1]
     ranks = np.searchsorted(cumulated, random.random((sizes.rows, sizes.nonzeros)))
-    while True:
-        ranks.sort(axis=1)
-        repeated = ranks[:, 1:] == ranks[:, :-1]
-        if not repeated.any():
-            return ranks
-        ranks[:, 1:][repeated] = np.searchsorted(cumulated, random.random(int(repeated.sum())))
+    todo = np.arange(len(ranks))
+    while len(todo):
+        part = np.sort(ranks[todo], axis=1)
+        repeated = part[:, 1:] == part[:, :-1]
+        part[:, 1:][repeated] = np.searchsorted(cumulated, random.random(int(repeated.sum())))
+        ranks[todo] = part
+        todo = todo[repeated.any(axis=1)]
+    return ranks
 
 
 def _drawn(sizes: Sizes, seed: int) -> str:

@@ -1,7 +1,7 @@
 """The default engine: the folded network on kernels compiled for this processor; needs no MXNet."""
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop import kernels
-from duckprop.cores import cores, idle, share
+from duckprop.cores import Remembered, cores, idle, share
 from duckprop.engine import Scorer, refuse_row
 from duckprop.fold import Folded, Heads, aligned, dense, fold, limits
 from duckprop.kernels.simd import COLUMNS, ROWS
@@ -59,7 +59,7 @@ class CompiledScorer(Scorer):
             self._wide = (wide.indptr.astype(np.int64), wide.indices.astype(np.int32), wide.data)
         self._all = self.folded.heads()
         self._chosen: OrderedDict[bytes, Heads] = OrderedDict()
-        self._recent: deque[tuple[SparseBatch, Hidden]] = deque(maxlen=2 * cores())
+        self._recent: Remembered[tuple[SparseBatch, Hidden]] = Remembered()
         self._spare: list[_Scratch] = []
         self._lock = threading.Lock()
 
@@ -204,8 +204,8 @@ class CompiledScorer(Scorer):
         return Hidden(np.empty((-(-rows // ROWS), depth, ROWS), np.float32), np.empty(rows, np.float32))
 
     def _remembered(self, batch: SparseBatch) -> Hidden | None:
-        with self._lock:
-            return next((hidden for known, hidden in self._recent if known is batch), None)
+        last = self._recent.get()
+        return last[1] if last is not None and last[0] is batch else None
 
     def _over_blocks(self, batch: SparseBatch, work: Any, into: Hidden | None = None) -> None:
         """Call work(block) for all blocks of rows on all idle cores; their hidden layer is computed where not known."""
@@ -234,8 +234,7 @@ class CompiledScorer(Scorer):
         share(run, -(-rows // size))
         is_small = rows <= _REMEMBERED and batch.nnz <= _REMEMBERED_VALUES
         if hidden is not None and known is None and is_small:
-            with self._lock:
-                self._recent.append((batch, hidden))
+            self._recent.put((batch, hidden))
 
     def _fill(self, block: "_Block") -> None:
         """Compute the last hidden layer of a block's rows."""

@@ -6,13 +6,15 @@ cores help it; on a large one every core has a caller, and nobody helps.
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from time import monotonic
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from duckprop.errors import UsageError
 
+T = TypeVar("T")
 VARIABLE = "DUCKPROP_THREADS"
 _CALLING = 0.02
 """Seconds for which a thread that has called is taken to come again: DuckDB's threads do, after each 2,048 rows."""
@@ -80,6 +82,32 @@ def share(work: Callable[[int], None], count: int) -> None:
         wait(begun)
     if numbers.errors:
         raise numbers.errors[min(numbers.errors)]
+
+
+class Remembered(Generic[T]):
+    """The last thing that each of the last threads computed: a query often asks several things of the same rows.
+
+    One a thread: more would keep memory that DuckDB could write its next rows into while it is still in the cache.
+    """
+
+    def __init__(self) -> None:
+        self._things: OrderedDict[int, T] = OrderedDict()
+
+    def get(self) -> T | None:
+        """Return what this thread put in last, None where that is forgotten."""
+        return self._things.get(threading.get_ident())
+
+    def put(self, thing: T) -> None:
+        """Keep a thing of this thread, and forget those of threads that came long ago."""
+        with _changed:
+            self._things[threading.get_ident()] = thing
+            self._things.move_to_end(threading.get_ident())
+            while len(self._things) > cores():
+                self._things.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._things.clear()
 
 
 class _Numbers:

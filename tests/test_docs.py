@@ -1,5 +1,6 @@
 """Documentation that is code runs: the README and the tutorial word for word, the SQL reference made from the code."""
 
+import json
 import re
 import runpy
 import shlex
@@ -87,6 +88,12 @@ def test_readme_example_learns_what_was_planted(tmp_path, monkeypatch, capsys):
             exec(compile(text, "README.md", "exec"), names)
     assert names["model"].top(names["looked_at_shoes"], 1)[0][0][0] == "shoes"
     assert float(capsys.readouterr().out.splitlines()[0]) > 0.6
+
+
+def test_figures_are_those_of_the_committed_run():
+    made = runpy.run_path(str(ROOT / "docs" / "build_figures.py"))
+    page = (ROOT / "README.md").read_text()
+    assert made["with_figures"](page, made["table"](json.loads(made["RESULT"].read_text()))) == page, "run make docs"
 
 
 def test_reference_is_the_one_that_the_code_makes():

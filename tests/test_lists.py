@@ -233,11 +233,16 @@ def test_by_model_puts_the_rows_of_each_model_back_where_they_were(references):
     assert sorted(map(str, seen)) == sorted(map(str, set(references)))
 
 
-def test_the_same_features_are_read_once_and_others_anew(small_bundle, monkeypatch):
-    one, other = duckprop.load(small_bundle), duckprop.load(small_bundle)
+def test_the_same_features_are_read_once_and_others_anew(small_bundle, write_bundle, monkeypatch):
+    one, other = duckprop.load(small_bundle), duckprop.load(write_bundle(seed=8))
+    wider = duckprop.load(write_bundle(width=41, names=None))
     first = features_of(one, pa.array([[3], [4, 5], None]), None)
     assert features_of(one, pa.array([[3], [4, 5], None]), None) is first
-    assert features_of(other, pa.array([[3], [4, 5], None]), None) is not first
+    assert features_of(other, pa.array([[3], [4, 5], None]), None) is first  # numbers mean the same to both
+    assert features_of(wider, pa.array([[3], [4, 5], None]), None).width == 41
+    by_name = [features_of(model, pa.array([[NAMES[3]]]), None) for model in (one, other, one)]
+    assert len(set(map(id, by_name))) == 3  # each has a vocabulary of its own
+    features_of(one, pa.array([[3], [4, 5], None]), None)
     for values in ([[3], [4, 6], None], [[3], [4, 5], []], [[3], [4, 5]], [[3], [4, 5], None, None]):
         batch = features_of(one, pa.array(values), None)
         assert batch is not first

@@ -1,13 +1,14 @@
 """What a SQL function is, and what all of them share: model by row, features by row."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from duckprop.cores import Remembered
 from duckprop.errors import DataError
 from duckprop.features import read_features
 from duckprop.layouts import is_column
@@ -110,28 +111,28 @@ def rows_of(column: pa.Array | pa.ChunkedArray, rows: NDArray[np.int64] | None) 
 
 REMEMBERED = 2**21
 """Stored values of a batch that is kept, at most: 16 MiB."""
-_recent: deque[tuple[Model, pa.Array, SparseBatch]] = deque(maxlen=8)
-"""The last columns that were read: a query often asks several things of the same features, one call each."""
+_recent: Remembered[tuple[tuple[Any, ...], pa.Array, SparseBatch]] = Remembered()
 
 
 def features_of(model: Model, features: pa.Array, rows: NDArray[np.int64] | None) -> SparseBatch:
     """Read the listed rows of a features column for a model; the same column again gives the same batch."""
     column = rows_of(features, rows)
-    for known, seen, batch in tuple(_recent):
-        if known is model and rows is None and _may_equal(seen, column) and seen.equals(column):
-            return batch
-    batch = read_features(column, model.width, model.vocabulary if _is_named(column.type) else None, rows)
-    if rows is None and batch.nnz <= REMEMBERED:
-        _recent.append((model, column, batch))
+    vocabulary = model.vocabulary if _is_named(column.type) else None
+    if rows is not None:
+        return read_features(column, model.width, vocabulary, rows)
+    key = model.width, vocabulary, column.type, len(column), column.offset, _beginnings(column)
+    last = _recent.get()
+    if last is not None and last[0] == key and last[1].equals(column):
+        return last[2]
+    batch = read_features(column, model.width, vocabulary, None)
+    if batch.nnz <= REMEMBERED:
+        _recent.put((key, column, batch))
     return batch
 
 
-def _may_equal(one: pa.Array, other: pa.Array) -> bool:
-    """Look at the beginnings alone: ``equals`` hands the interpreter to another thread, and waits to get it back."""
-    if (one.type, len(one), one.offset) != (other.type, len(other), other.offset):
-        return False
-    pairs = zip(one.buffers(), other.buffers(), strict=True)
-    return all(a is b or (a is not None and b is not None and a[:64].equals(b[:64])) for a, b in pairs)
+def _beginnings(column: pa.Array) -> tuple[bytes | None, ...]:
+    """Return what tells most columns apart: ``equals`` lets another thread run, and waits until it may go on."""
+    return tuple(None if part is None else part[:64].to_pybytes() for part in column.buffers())
 
 
 def _is_named(kind: pa.DataType) -> bool:
