@@ -156,9 +156,14 @@ def test_peers_are_not_made_for_three_classes_and_say_so(write_bundle):
 
 
 @pytest.mark.parametrize("peer", [peers.TORCH, peers.ONNX])
-def test_a_peer_states_its_batch_size(workload, peer):
-    for package in peers.PACKAGES[peer]:
-        pytest.importorskip(package)
+def test_a_peer_states_its_batch_size_or_what_is_missing(workload, peer):
+    if peers.missing(peer):
+        with (
+            pytest.raises(LeftOut, match="not installed"),
+            SIDES[peer](workload, questions(workload.model)[1], SAMPLES),
+        ):
+            pytest.fail("it has been opened")
+        return
     with SIDES[peer](workload, questions(workload.model)[1], SAMPLES) as side:
         assert side.note.startswith("batches of ")
         assert "the best of" in side.note

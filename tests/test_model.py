@@ -61,9 +61,10 @@ def test_a_head_of_three_classes_gives_the_first(write_bundle):
 def test_sql_sees_a_bundle_that_is_written_anew_under_the_same_path(write_bundle, tmp_path, home):
     with duckprop.connect() as con:
         found = []
-        for seed in (1, 2):
+        bundles = [write_bundle(seed=seed) for seed in (1, 2)]
+        for bundle in bundles:  # within milliseconds of each other
             shutil.rmtree(tmp_path / "mine", ignore_errors=True)
-            shutil.move(write_bundle(seed=seed), tmp_path / "mine")
+            shutil.move(bundle, tmp_path / "mine")
             found += con.execute(f"SELECT propensity([1], 'toys', '{tmp_path}/mine')").fetchall()
     assert found[0] != found[1]
 
