@@ -14,7 +14,7 @@ from duckprop.cores import Remembered, cores, idle, share
 from duckprop.engine import Scorer, refuse_row
 from duckprop.fold import Folded, Heads, aligned, dense, fold, limits
 from duckprop.kernels.simd import COLUMNS, ROWS
-from duckprop.network import Network
+from duckprop.network import ACTIVATIONS, Network
 from duckprop.ranking import Best
 from duckprop.sparse import SparseBatch
 
@@ -239,7 +239,7 @@ class CompiledScorer(Scorer):
     def _fill(self, block: "_Block") -> None:
         """Compute the last hidden layer of a block's rows."""
         packed, scratch, count = block.packed, block.scratch, len(block.scales)
-        code = kernels.ACTIVATIONS.index(self.activation)
+        code = ACTIVATIONS.index(self.activation)
         into = scratch.packed(0, packed.shape[0], len(self.bias)) if self._layers else packed
         sums = scratch.sums(1, len(self.bias))[0]
         bad = kernels.sparse_rows(

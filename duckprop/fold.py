@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from duckprop.kernels.functions import ACTIVATIONS
 from duckprop.kernels.simd import COLUMNS, panels
-from duckprop.network import Layer, Network
+from duckprop.network import ACTIVATIONS, Layer, Network
 
 _LARGEST = 1e37
 

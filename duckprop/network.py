@@ -9,6 +9,7 @@ from scipy import sparse
 from duckprop.errors import ModelError
 
 ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu")
+"""Named as MXNet names them; the kernels know them by their position."""
 
 
 @dataclass(frozen=True)

@@ -85,3 +85,11 @@ def con(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Return an in-memory database with the functions registered and 'shop' the only model."""
     with duckprop.connect() as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")
+def no_pause() -> Iterator[None]:
+    """Speed is not asked where this is used: the benchmarks do not wait between two runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("duckprop.benchmarks.protocol._PAUSE", 0)
+        yield

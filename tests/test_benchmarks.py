@@ -3,9 +3,9 @@
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from duckprop.benchmarks import in_sql, memory, protocol
+from duckprop.benchmarks import in_sql, memory
 from duckprop.benchmarks.harness import Answer, Settings, Timing, run
 from duckprop.benchmarks.memory import in_own_process
 from duckprop.benchmarks.naive import row_udf
@@ -28,18 +28,12 @@ from duckprop.errors import DataError, ModelError, UsageError
 from duckprop.features import read_features
 from duckprop.model import Model
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 TINY = Sizes(rows=2_100, width=300, nonzeros=8, hidden=(6,), categories=12)
 SAMPLES = Samples(naive=20, batches=2_050, heads=30)
 FAST = Settings(repeats=2, samples=SAMPLES, cold=False)
 IN_SQL = {name: SIDES[name] for name in list(SIDES)[:5]}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pause() -> Iterator[None]:
-    """Speed is not asked here: no waiting between two runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "_PAUSE", 0)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +273,6 @@ def test_cold_runs_report_memory_of_their_own_process(workload):
 
 
 def test_memory_is_resident_and_a_floor_loads_no_engine():
-    resource = pytest.importorskip("resource")
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     assert 20 < memory.peak_mib() <= largest * 1.01
     code = (

@@ -3,14 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from duckprop.benchmarks import loading as loading_module
-from duckprop.benchmarks import plots, protocol, scaling
+from duckprop.benchmarks import plots, scaling
 from duckprop.benchmarks import workload as shapes
 from duckprop.benchmarks.harness import Answer, Report, Settings, Timing, run
 from duckprop.benchmarks.loading import Loading, loading
@@ -25,6 +24,8 @@ from duckprop.cli.bench import bench
 from duckprop.cores import cores
 from duckprop.errors import ModelError, UsageError
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 CHOSEN = (
     "naive row UDF", "engine compiled", "MXNet, fused heads", "scipy + numpy", "compiled", "limit: gather + GEMM",
 )  # fmt: skip
@@ -32,14 +33,6 @@ TINY = Sizes(rows=60, width=300, nonzeros=8, hidden=(6,), categories=12)
 PLAN = Plan(
     base=TINY, customers=(10, 60), features=(100, 300), nonzeros=(2, 8), hidden=(4, 6), categories=(1, 12), k=(1, 5, 99)
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pause() -> Iterator[None]:
-    """Speed is not asked here: no waiting between two runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "_PAUSE", 0)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +140,6 @@ def test_remarks_name_the_questions_where_a_side_has_several_notes():
 
 
 def test_plots_are_written(report, tmp_path):
-    pytest.importorskip("matplotlib")
     written = plots.write_plots(report, tmp_path / "plots")
     assert [path.name for path in written] == ["headline.png", "scaling.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
@@ -195,9 +187,7 @@ def test_command_prints_the_table_and_writes_files(capsys, tmp_path, monkeypatch
         "duckprop.benchmarks.harness.in_own_process",
         lambda workload, samples, tell, names: ran.extend(names) or dict.fromkeys(names, Cold(1.5, 100)),
     )
-    files = {"json_file": tmp_path / "b.json", "markdown": tmp_path / "b.md"}
-    if plotting := bool(pytest.importorskip("matplotlib")):
-        files["plots"] = tmp_path / "plots"
+    files = {"json_file": tmp_path / "b.json", "markdown": tmp_path / "b.md", "plots": tmp_path / "plots"}
     bench(rows=50, quick=True, full=True, repeats=1, **files)
     printed = capsys.readouterr()
     assert "naive row UDF" in printed.out
@@ -212,7 +202,7 @@ def test_command_prints_the_table_and_writes_files(capsys, tmp_path, monkeypatch
     assert {side["peak_mib"] for side in got["questions"][0]["sides"]} == {100, None}
     assert {side["peak_mib"] for side in got["questions"][1]["sides"]} == {None}
     assert got["machine"]["processor"] in (tmp_path / "b.md").read_text()
-    assert (tmp_path / "plots" / "scaling.png").is_file() == plotting
+    assert (tmp_path / "plots" / "scaling.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from duckprop.benchmarks import arrays, engines, limit, peers, protocol
+from duckprop.benchmarks import arrays, engines, limit, peers
 from duckprop.benchmarks.harness import Settings, run
 from duckprop.benchmarks.plain import plain
 from duckprop.benchmarks.protocol import compare
@@ -19,18 +19,12 @@ from duckprop.benchmarks.workload import Sizes, Workload, synthetic
 from duckprop.model import Model
 from duckprop.sparse import build
 
+pytestmark = pytest.mark.usefixtures("no_pause")
+
 TINY = Sizes(rows=2_100, width=300, nonzeros=8, hidden=(6,), categories=70)
 SAMPLES = Samples(naive=9, batches=2_060, heads=30)
 EXPECTED = ("", "not installed: pip install 'duckprop[peers]'", "explains one hidden layer alone")
 SCORING = ["MXNet, N heads", "MXNet, fused heads", "scipy + numpy", "compiled"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pause() -> Iterator[None]:
-    """Speed is not asked here: no waiting between two runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "_PAUSE", 0)
-        yield
 
 
 @pytest.fixture(scope="module")

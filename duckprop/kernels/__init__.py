@@ -4,14 +4,12 @@ Rows are computed one by one in a fixed order of additions; see ``simd`` for wha
 """
 
 from duckprop.kernels import compiling
-from duckprop.kernels.functions import ACTIVATIONS
 from duckprop.kernels.heads import TILES, score_pairs, score_rows, top_rows
 from duckprop.kernels.layers import activate_rows, dense_rows, sparse_rows, wide_rows
 from duckprop.kernels.simd import COLUMNS, ROWS
 from duckprop.kernels.values import is_canonical, weigh_values
 
 __all__ = [
-    "ACTIVATIONS",
     "COLUMNS",
     "ROWS",
     "TILES",

@@ -7,9 +7,6 @@ import numpy as np
 from duckprop.kernels.compiling import ONE, ZERO, helper
 from duckprop.kernels.simd import multiply_add
 
-ACTIVATIONS = ("identity", "relu", "sigmoid", "tanh", "softrelu")
-"""Named as MXNet names them; a kernel is given the position in this list."""
-
 # exp(x) = 2^n · e^r with n whole and |r| ≤ ln(2) / 2; e^r by the polynomial 1 + … of degree 5 that keeps the relative
 # error smallest there, 9e-8 before rounding (found as a linear programme over 4,001 points)
 _LOG2E, _LN2 = np.float32(1.44269504), np.float32(-0.69314718)
@@ -33,7 +30,7 @@ def exp_plus(x: Any, plus: Any) -> Any:
 
 @helper
 def activate(sums: Any, bias: Any, activation: Any) -> None:
-    """Set sums = activation(sums + bias)."""
+    """Set sums = activation(sums + bias); activation: the position in ``network.ACTIVATIONS``."""
     for j in range(bias.size):
         sums[j] += bias[j]
     if activation == 1:

@@ -30,7 +30,7 @@ def _at(number: int) -> ir.Constant:
 
 
 def _multiply_add(builder: Any, kind: Any, suffix: str, *arguments: Any) -> Any:
-    """A * b + c, rounded once where the processor can do that; emulating it elsewhere would be 50 times slower."""
+    """Return a * b + c, rounded once where the processor can do that; emulating that is far slower."""
     if not _FUSED:
         a, b, c = arguments
         return builder.fadd(builder.fmul(a, b), c)
@@ -43,7 +43,7 @@ def _array(context: Any, builder: Any, signature: Any, arguments: Any, number: i
 
 
 def _vector(builder: Any, pointer: Any, offset: int) -> Any:
-    """Where in memory the vector ``offset`` floats behind a pointer stands."""
+    """Return where in memory the vector ``offset`` floats behind a pointer stands."""
     return builder.bitcast(builder.gep(pointer, [_at(offset)]), _VECTOR.as_pointer())
 
 
@@ -61,7 +61,7 @@ def _spread(builder: Any, scalar: Any) -> Any:
 
 @intrinsic
 def product(typing: Any, packed: Any, weights: Any, bias: Any, tile: Any) -> Any:
-    """Tile = bias + packed.T @ weights: float32 (H, ROWS), (H, COLUMNS), (COLUMNS,) → (ROWS, COLUMNS); H may be 0.
+    """Set tile = bias + packed.T @ weights: float32 (H, ROWS), (H, COLUMNS), (COLUMNS,) → (ROWS, COLUMNS); H may be 0.
 
     All are C-contiguous.
     """
@@ -168,7 +168,7 @@ def lowest_bit(typing: Any, mask: Any) -> Any:
 
 @intrinsic
 def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """A * b + c in float32, rounded as ``add_product`` rounds."""
+    """Return a * b + c in float32, rounded as ``product`` rounds."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _multiply_add(builder, _FLOAT, "f32", *arguments)
