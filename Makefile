@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
   "$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
   && echo "$$python" && break; done)
 
-.PHONY: demo test test-slow lint format bench bench-full docs clean
+.PHONY: demo test test-slow test-dbt lint format bench bench-full docs clean
 
 demo: $(VENV)/.demo ## the main job on public retail data, in about five minutes
 	$(BIN)/duckprop demo
@@ -16,6 +16,13 @@ test: $(VENV)/.dev ## all tests but the slow ones
 
 test-slow: $(VENV)/.dev ## minutes: the real data, the demo from end to end
 	$(BIN)/python -m pytest -m slow
+
+test-dbt: ## the dbt example as its README runs it, in a clean virtual environment with nothing else in it
+	rm -rf .venv-dbt build/dbt
+	$(PYTHON) -m venv .venv-dbt
+	.venv-dbt/bin/python -m pip install --quiet '.[dbt]' && rm -rf build/lib build/bdist*
+	mkdir -p build/dbt && cp -R examples build/dbt
+	cd build/dbt/examples/dbt && sed -n '/^```sh/,/^```/{/^```/!p;}' README.md | PATH="$(CURDIR)/.venv-dbt/bin:$$PATH" sh -eux
 
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
@@ -35,12 +42,14 @@ bench-full: $(VENV)/.peers ## everything, PyTorch and ONNX Runtime too, into doc
 	env -u OPENBLAS_CORETYPE $(BIN)/duckprop bench --full --json docs/benchmarks/bench.json \
 	  --markdown docs/benchmarks/bench.md --plots docs/benchmarks
 
-docs: $(VENV)/.dev ## write docs/sql-reference.md from the code, and the figures of the committed benchmark into README.md
+docs: $(VENV)/.dev ## write docs/sql-reference.md, the answers in the tutorial and the how-tos, the figures, the notebook
 	$(BIN)/python docs/build_reference.py > docs/sql-reference.md
+	$(BIN)/python docs/build_answers.py
 	$(BIN)/python docs/build_figures.py
+	$(BIN)/python docs/build_notebook.py
 
 clean: ## remove what these targets made, the demo's folder too
-	rm -rf $(VENV) build *.egg-info duckprop-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-dbt build *.egg-info duckprop-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 found"; echo "install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from duckprop.benchmarks.protocol import Tell, compare, time_sides
 from duckprop.benchmarks.questions import Question, questions
@@ -87,7 +88,7 @@ def curves(plan: Plan, seed: int, tell: Tell = lambda text: None) -> tuple[Curve
         points: list[Point] = []
         for size in getattr(plan, dimension):
             tell(f"curves: {dimension}, {size:,}")
-            value = {"hidden": (size,)} if dimension == "hidden" else {_FIELDS[dimension]: size}
+            value: dict[str, Any] = {"hidden": (size,)} if dimension == "hidden" else {_FIELDS[dimension]: size}
             with _workload(replace(plan.base, **value), seed) as workload:
                 points += _measure(workload, questions(workload.model)[0], size, _names(workload))
         found.append(Curve(dimension, plan.base, tuple(points)))

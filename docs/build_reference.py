@@ -1,12 +1,8 @@
 """Write the SQL reference from the code: ``python docs/build_reference.py > docs/sql-reference.md``."""
 
-import inspect
-import re
-
 from duckprop.layouts import ACCEPTED
-from duckprop.sql import MACROS, read
-from duckprop.udfs import ALL
-from duckprop.udfs.udf import Udf
+from duckprop.manual import Function, functions
+from duckprop.sql import MACROS
 
 INTRODUCTION = f"""# SQL reference
 
@@ -25,30 +21,50 @@ name the row's position in its batch.
 A name in the registry goes before a folder of that name. Left out, it is the session variable `propensity_model`
 (`SET VARIABLE propensity_model = 'retail@champion'`, which is also what `register(con, model)` sets), else the only
 model there is.
+
+**A relation** (rel, events, scored, baseline, outcomes) is named by a text: a table, a view, a CTE of the same query, a
+Parquet path, or a variable of the Python program, such as a data frame. It cannot be a subquery: put one into a CTE,
+`WITH those AS (…) FROM propensity_scores('those')`. Columns are named by texts too: `id := 'household_id'`.
+
+**scored** has the columns id, category and propensity, as `propensity_scores` makes them. **outcomes** has the columns
+id and category: what each customer did, one row each, or a list of categories a customer.
 """
+GROUPS = {
+    "features.sql": "Features and labels from transactions",
+    "vocabulary.sql": "Vocabulary",
+    "train.sql": "Training",
+    "scalars.sql": "Scores, one customer a row",
+    "scores.sql": "Propensity tables",
+    "deciles.sql": "Deciles, lift and gain",
+    "audience.sql": "Campaigns",
+    "calibration.sql": "Calibration",
+    "evaluate.sql": "Evaluation",
+    "drift.sql": "Drift",
+    "models.sql": "Models",
+}
 
 
-def signatures() -> dict[str, tuple[str, str]]:
-    """Return public name → (signature, comment), read from the SQL that makes the macros."""
-    text = "\n".join(read(name) for name in MACROS)
-    made = re.findall(r"CREATE OR REPLACE MACRO (\w+)(\([^)]*\)) AS", text)
-    comments = dict(re.findall(r"COMMENT ON MACRO(?: TABLE)? (\w+) IS\s+'((?:[^']|'')*)'", text))
-    return {
-        name: (name + re.sub(r"\s+", " ", arguments), comments[name].replace("''", "'")) for name, arguments in made
-    }
-
-
-def section(udf: Udf, signature: str, comment: str) -> str:
+def section(function: Function) -> str:
     """Return the Markdown of one function."""
-    details = inspect.cleandoc(inspect.getdoc(udf.body) or "")
-    example = re.sub(r" (FROM|ORDER BY|WHERE|LIMIT) ", r"\n\1 ", udf.example)
-    return f"## {udf.name}\n\n```\n{signature}\n```\n\n{comment}.\n\n{details}\n\n```sql\n{example};\n```\n"
+    return (
+        f"### {function.name}\n\n```\n{function.signature}\n```\n\n{function.summary}.\n\n{function.details}\n\n"
+        f"```sql\n{function.example};\n```\n"
+    )
+
+
+def pages() -> dict[str, list[Function]]:
+    """Return {title: functions} in the order of the page."""
+    return {title: found for file, title in GROUPS.items() if file in MACROS and (found := list(functions(file)))}
 
 
 def build() -> str:
     """Return the whole page."""
-    known = signatures()
-    return "\n".join([INTRODUCTION, *(section(udf, *known[udf.name]) for udf in ALL)])
+    contents = "\n".join(
+        f"- {title}: {', '.join(f'[{function.name}](#{function.name})' for function in found)}"
+        for title, found in pages().items()
+    )
+    groups = (f"## {title}\n\n" + "\n".join(map(section, found)) for title, found in pages().items())
+    return "\n".join([INTRODUCTION, contents, "", *groups])
 
 
 if __name__ == "__main__":

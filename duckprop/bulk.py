@@ -1,9 +1,7 @@
 """A relation → a propensity table, as a Parquet file or in the database: whole, or not at all."""
 
 import contextlib
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import duckdb
 from duckprop.errors import DataError, UsageError
 from duckprop.model import Model
 from duckprop.relation import as_query, columns_of, identifier, literal, require
-from duckprop.temporary import remove_leftovers, temporary_path
+from duckprop.temporary import replacing
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def score(con: duckdb.DuckDBPyConnection, order: Order, model: Model, target: st
             "the relation to score has no rows", f"{target} stays as it was: look at what fills the relation"
         )
     if is_file:
-        with _replacing(Path(target)) as temporary:
+        with replacing(Path(target)) as temporary:
             rows = con.execute(f"COPY ({query}) TO {literal(str(temporary))} (FORMAT parquet)").fetchall()[0][0]
     else:
         rows = con.execute(f"CREATE OR REPLACE TABLE {into} AS {query}").fetchall()[0][0]
@@ -114,21 +112,3 @@ def table_name(target: str) -> str:
             "end a file's name in .parquet, or give a name such as propensity_scores together with --database",
         )
     return ".".join(identifier(part) for part in target.split("."))
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder that replaces the target when the block ends well."""
-    if not target.parent.is_dir():
-        raise UsageError(f"the folder {target.parent} does not exist", "make it first, or write somewhere else")
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder", "give a file's name that ends in .parquet")
-    remove_leftovers(target.parent, target.name)
-    temporary = temporary_path(target)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ PREFIX = "model"
 VOCABULARY = "vocabulary.parquet"
 SAMPLE = "sample.parquet"
 """A few customers' features, without ids, to verify engines with; a bundle may lack it."""
+BASELINE = "baseline.parquet"
+"""How propensities were distributed on the validation rows, see ``baseline``; a bundle may lack it."""
 
 
 @contextlib.contextmanager

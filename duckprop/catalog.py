@@ -3,15 +3,19 @@
 import atexit
 import inspect
 import itertools
+import re
 import threading
 import warnings
 import weakref
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from duckprop import train_in_sql
 from duckprop.engine import ENGINES
 from duckprop.errors import UsageError, did_you_mean
 from duckprop.models import Models
@@ -29,7 +33,7 @@ _instances: dict[int, Models] = {}
 _kept: list[Any] = []
 _numbers = itertools.count(1)
 _registering = threading.Lock()
-_open: "weakref.WeakSet[duckdb.DuckDBPyConnection]" = weakref.WeakSet()
+_open: dict[int, "weakref.WeakSet[duckdb.DuckDBPyConnection]"] = {}
 
 
 def connect(
@@ -83,15 +87,14 @@ def register(
         name = _attach(cursor, catalog)
         number = _instance(cursor)
         if number is None:
-            _create_functions(cursor, Models(Registry(registry), model, engine or "compiled"))
+            number = _create_functions(cursor, Models(Registry(registry), model, engine or "compiled"))
         else:
             _update(_instances[number], model, registry, engine)
-        for file in MACROS:
-            cursor.execute(read(file))
+        _create_macros(cursor, name)
     _extend_search_path(con, name)
     if model is not None:
         con.execute(f"SET VARIABLE propensity_model = {literal(model)}")
-    _open.add(con)
+    _open[number].add(con)
     return con
 
 
@@ -120,7 +123,7 @@ def _attach(cursor: duckdb.DuckDBPyConnection, wanted: str | None) -> str:
         warnings.warn(f"the functions are in the catalog '{catalog}': 'duckprop' is a database of yours", stacklevel=4)
     cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {identifier(catalog)} (READ_WRITE)")
     cursor.execute(f"USE {identifier(catalog)}")
-    cursor.execute(f"CREATE MACRO IF NOT EXISTS {_CATALOG_MARK}() AS 1")
+    cursor.execute(f"CREATE MACRO IF NOT EXISTS {_CATALOG_MARK}() AS ''")
     return catalog
 
 
@@ -147,17 +150,43 @@ def _instance(cursor: duckdb.DuckDBPyConnection) -> int | None:
 
 def _create_functions(cursor: duckdb.DuckDBPyConnection, models: Models) -> int:
     number = next(_numbers)
-    _instances[number] = models
+    _instances[number], _open[number] = models, weakref.WeakSet()
     for udf in ALL:
         _create(cursor, udf.private_name, _bound(udf, models), udf.returns)
     _create(cursor, _MARK, lambda rows: pa.array([number] * len(rows), pa.int64()), "BIGINT")
+    trainer = train_in_sql.Trainer(models, _open[number])
+    _create(cursor, "__duckprop_train_start", trainer.start, "BIGINT", volatile=True)
+    _create(cursor, "__duckprop_train_wait", trainer.wait, train_in_sql.FIGURES, volatile=True)
+    _create(cursor, "__duckprop_train_listen", train_in_sql.listen, "BIGINT")
     return number
 
 
-def _create(cursor: duckdb.DuckDBPyConnection, name: str, function: Any, returns: str) -> None:
+def _create(
+    cursor: duckdb.DuckDBPyConnection, name: str, function: Any, returns: str, *, volatile: bool = False
+) -> None:
     _kept.append(function)
-    options: Any = {"type": "arrow", "null_handling": "special"}
+    options: Any = {"type": "arrow", "null_handling": "special", "side_effects": volatile}
     cursor.create_function(name, function, None, returns, **options)
+
+
+def _create_macros(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Create the macros, unless the catalog has these already: it takes 40 ms, and pools of connections ask often."""
+    text = _macros(catalog)
+    digest = literal(sha256(text.encode()).hexdigest())
+    if cursor.execute(f"SELECT {_CATALOG_MARK}() <> {digest}").fetchall()[0][0]:
+        cursor.execute(f"{text}; CREATE OR REPLACE MACRO {_CATALOG_MARK}() AS {digest}")
+
+
+@cache
+def _macros(catalog: str) -> str:
+    """Return the SQL of all macros, the private ones called by their full names.
+
+    DuckDB looks up what a macro calls where the caller is, and not every cursor has our catalog on its search path.
+    """
+    text = "\n".join(map(read, MACROS))
+    private = set(re.findall(r"\bMACRO (__duckprop_\w+)", text))
+    where = f"{identifier(catalog)}.main."
+    return re.sub(r"\b__duckprop_\w+(?=\()", lambda name: (where if name[0] in private else "") + name[0], text)
 
 
 def _bound(udf: Udf, models: Models) -> Any:
@@ -184,5 +213,5 @@ def _extend_search_path(con: duckdb.DuckDBPyConnection, catalog: str) -> None:
 @atexit.register
 def _close_all() -> None:
     """A connection with functions on it that is still open at exit prints pages about leaks."""
-    for con in list(_open):
+    for con in [con for handles in _open.values() for con in handles]:
         con.close()

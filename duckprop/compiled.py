@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop import kernels
+from duckprop.buffers import Hidden, Scratch, empty_hidden, pooled, unpacked
 from duckprop.cores import Remembered, cores, idle, share
 from duckprop.engine import Scorer, refuse_row
 from duckprop.fold import Folded, Heads, aligned, dense, fold, limits
@@ -29,14 +29,6 @@ _ZEROS = np.zeros(COLUMNS, np.float32)
 _NO_WIDE = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
-@dataclass(frozen=True)
-class Hidden:
-    """The last hidden layer of a batch: packed float32 (tiles, H, ROWS); scales float32 (n,), see ``sparse_rows``."""
-
-    packed: NDArray[np.float32]
-    scales: NDArray[np.float32]
-
-
 class CompiledScorer(Scorer):
     """Scores with ``kernels``. A number's bits depend on the row and the head alone: not on batch, heads or threads.
 
@@ -46,6 +38,7 @@ class CompiledScorer(Scorer):
     def __init__(self, network: Network, positive: int = 0) -> None:
         """Fold a network; ``positive`` is the class whose probability is the propensity."""
         self.width, self.heads = network.width, network.heads
+        self._positive = positive
         self.folded: Folded = fold(network, positive)
         self.activation, self.bias = network.first.activation, np.ascontiguousarray(network.first.bias)
         self.hidden = network.hidden
@@ -60,7 +53,7 @@ class CompiledScorer(Scorer):
         self._all = self.folded.heads()
         self._chosen: OrderedDict[bytes, Heads] = OrderedDict()
         self._recent: Remembered[tuple[SparseBatch, Hidden]] = Remembered()
-        self._spare: list[_Scratch] = []
+        self._spare: list[Scratch] = []
         self._lock = threading.Lock()
 
     def score(self, batch: SparseBatch, heads: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
@@ -69,7 +62,7 @@ class CompiledScorer(Scorer):
             distinct, places = np.unique(heads, return_inverse=True)
             return self.score(batch, distinct)[:, places]
         chosen = self._heads(heads)
-        out = _pooled(len(batch), chosen.count)
+        out = pooled(len(batch), chosen.count)
 
         def work(block: "_Block") -> None:
             scratch = block.scratch
@@ -119,23 +112,36 @@ class CompiledScorer(Scorer):
         distinct, places = np.unique(heads, return_inverse=True)
         if len(batch) * -(-len(distinct) // COLUMNS) <= 4 * len(rows):
             return self.score(batch, distinct)[rows, places]
-        hidden, out = self._hidden(batch), np.empty(len(rows), np.float32)
+        out = np.empty((len(rows), 1), np.float32)
+        self._one_by_one(batch, rows, heads, out)
+        return out[:, 0]
+
+    def classes(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> NDArray[np.float32]:
+        """See Scorer."""
+        out = np.empty((len(rows), self.folded.weight.shape[1] + 1), np.float32)
+        self._one_by_one(batch, rows, heads, out)
+        return out
+
+    def _one_by_one(
+        self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer], out: NDArray[np.float32]
+    ) -> None:
+        """Fill out (pairs, 1) with propensities, or out (pairs, K) with the probabilities of all classes."""
+        hidden, positive = self._hidden(batch), self._positive if out.shape[1] > 1 else 0
         arrays = (*_csr(batch), hidden.scales, hidden.packed, self._all.weights, self._all.bias, *self._wide)
         rows, heads = np.asarray(rows, np.int64), np.asarray(heads, np.int64)
         bounds = np.linspace(0, len(rows), min(cores(), len(rows)) + 1).astype(int)
 
         def work(number: int) -> None:
             part = slice(bounds[number], bounds[number + 1])
-            bad = kernels.score_pairs(*arrays, self.heads, rows[part], heads[part], out[part])
+            bad = kernels.score_pairs(*arrays, self.heads, positive, rows[part], heads[part], out[part])
             if bad >= 0:
                 refuse_row(int(bad), batch)
 
         share(work, len(bounds) - 1)
-        return out
 
     def embed(self, batch: SparseBatch) -> NDArray[np.float32]:
         """See Scorer."""
-        return _unpacked(self._hidden(batch).packed, len(batch))
+        return unpacked(self._hidden(batch).packed, len(batch))
 
     def first_sums(self, batch: SparseBatch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the sparse layer adds up, float32 (n, H) without bias, and what the rows were scaled by, (n,)."""
@@ -148,7 +154,7 @@ class CompiledScorer(Scorer):
         )
         if bad >= 0:
             refuse_row(int(bad), batch)
-        return _unpacked(packed, rows), scales
+        return unpacked(packed, rows), scales
 
     def weigh(
         self,
@@ -200,8 +206,7 @@ class CompiledScorer(Scorer):
         return hidden
 
     def _empty(self, rows: int) -> Hidden:
-        depth = self._layers[-1].outputs if self._layers else len(self.bias)
-        return Hidden(np.empty((-(-rows // ROWS), depth, ROWS), np.float32), np.empty(rows, np.float32))
+        return empty_hidden(rows, self._layers[-1].outputs if self._layers else len(self.bias))
 
     def _remembered(self, batch: SparseBatch) -> Hidden | None:
         last = self._recent.get()
@@ -265,41 +270,11 @@ class CompiledScorer(Scorer):
             if bad >= 0:
                 refuse_row(block.start + int(bad), block.batch)
 
-    def _take_scratch(self) -> "_Scratch":
+    def _take_scratch(self) -> Scratch:
         try:
             return self._spare.pop()
         except IndexError:
-            return _Scratch(self._empty(_BLOCK))
-
-
-class _Scratch:
-    """What one thread computes in; kept by the scorer, as DuckDB's threads lose what is theirs between two calls."""
-
-    def __init__(self, hidden: Hidden) -> None:
-        self.hidden = hidden
-        self.tile, self.keys = (aligned(np.empty((ROWS, COLUMNS), np.float32)) for _ in range(2))
-        self._buffers: dict[Any, NDArray[np.float32]] = {}
-
-    def sums(self, rows: int, columns: int) -> NDArray[np.float32]:
-        return self._buffer("sums", rows * columns).reshape(rows, columns)
-
-    def packed(self, which: int, tiles: int, depth: int) -> NDArray[np.float32]:
-        return self._buffer(which, tiles * depth * ROWS).reshape(tiles, depth, ROWS)
-
-    def wide(self, rows: int, columns: int) -> NDArray[np.float32]:
-        return self._buffer("wide", rows * columns).reshape(rows, columns)
-
-    def choosing(self, columns: int, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return what ``top_rows`` chooses in: the keys of some rows, their groups' lowest, and k winners."""
-        rows = kernels.TILES * ROWS
-        lowest = self._buffer("lowest", rows * COLUMNS).reshape(rows, COLUMNS)
-        return self._buffer("keys", rows * columns).reshape(rows, columns), lowest, self._buffer("winners", k)
-
-    def _buffer(self, name: Any, size: int) -> NDArray[np.float32]:
-        buffer = self._buffers.get(name)
-        if buffer is None or len(buffer) < size:
-            buffer = self._buffers[name] = aligned(np.empty(size, np.float32))
-        return buffer[:size]
+            return Scratch(self._empty(_BLOCK))
 
 
 @dataclass(frozen=True)
@@ -311,7 +286,7 @@ class _Block:
     stop: int
     packed: NDArray[np.float32]
     scales: NDArray[np.float32]
-    scratch: _Scratch
+    scratch: Scratch
     csr: Any
     wide_path: Any
 
@@ -330,17 +305,6 @@ def _csr(batch: SparseBatch) -> tuple[NDArray[np.int64], NDArray[np.int32], NDAr
     """Return the batch's arrays in the types that the kernels were compiled for; copied only where they are others."""
     arrays = ((batch.indptr, np.int64), (batch.indices, np.int32), (batch.values, np.float32))
     return tuple(np.require(array, kind, ["C", "A"]) for array, kind in arrays)  # type: ignore[return-value]
-
-
-def _unpacked(packed: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """Return the tiles (tiles, H, ROWS) as rows (n, H)."""
-    return np.ascontiguousarray(packed.transpose(0, 2, 1).reshape(-1, packed.shape[1])[:rows])
-
-
-def _pooled(rows: int, columns: int) -> NDArray[np.float32]:
-    """Return memory from Arrow's pool, which keeps what is freed: new pages cost a fifth of the time of scoring."""
-    size = rows * columns
-    return np.frombuffer(pa.allocate_buffer(max(size, 1) * 4), np.float32)[:size].reshape(rows, columns)
 
 
 def _block_size(rows: int) -> int:

@@ -4,7 +4,7 @@ The rows are kept sparse: 8 bytes a stored value. Their order is that of their i
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -47,6 +47,11 @@ class Rows:
     def where(self, split: str) -> NDArray[np.int64]:
         """Return the positions of the rows of one split; none without a split column."""
         return np.flatnonzero(self.split == split) if self.split is not None else np.zeros(0, np.int64)
+
+    def unknown_share(self, index: NDArray[np.integer]) -> float:
+        """Return the share of the features of some rows that the vocabulary lacks, in [0, 1]; 0 without features."""
+        unknown, known = int(self.batch.unknown[index].sum()), int(np.diff(self.batch.indptr)[index].sum())
+        return unknown / max(unknown + known, 1)
 
 
 def read_rows(
@@ -143,6 +148,14 @@ def names_in(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns) ->
         names = names.cast(pa.string())
         seen = names if seen is None else pa.concat_arrays([seen, names]).unique()
     return Vocabulary(sorted(seen.to_pylist())) if seen is not None and len(seen) else None
+
+
+def learnable(rows: Rows, names: Vocabulary, training: NDArray[np.integer]) -> tuple[Rows, Vocabulary]:
+    """Leave out the columns that no training row has: only rows held out for validation brought their names in."""
+    columns = np.unique(rows.batch.take(training).indices)
+    if len(columns) in (0, len(names)):
+        return rows, names
+    return replace(rows, batch=rows.batch.only(columns)), Vocabulary(names.names[column] for column in columns)
 
 
 def fingerprint_of(rows: Rows, outcomes: Outcomes) -> str:

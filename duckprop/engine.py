@@ -39,6 +39,13 @@ class Scorer(ABC):
         distinct, places = np.unique(heads, return_inverse=True)
         return self.score(batch, distinct)[rows, places]
 
+    @abstractmethod
+    def classes(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the probabilities float32 (pairs, K) of all classes, for pairs of a row and a head.
+
+        The positive class's are the very numbers of ``score``; a pair's add up to 1 but for float32's rounding.
+        """
+
     def top(
         self,
         batch: SparseBatch,

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from duckprop import bundle
+from duckprop.baseline import read_baseline
 from duckprop.engine import ENGINES, Scorer
 from duckprop.errors import DataError, ModelError, UsageError, did_you_mean
 from duckprop.formats.mxnet import read_checkpoint
@@ -70,6 +71,14 @@ class Model:
                 f"{self.folder}: {len(names)} feature names for {self.width} columns", "copy or train the model again"
             )
         return names
+
+    @cached_property
+    def baseline(self) -> pa.Table:
+        """How propensities were distributed on the validation rows: category_id, bin, upper, n; see ``baseline_of``.
+
+        Raises ModelError where the model carries none, or a damaged one.
+        """
+        return read_baseline(self.folder, self.card, self.reference)
 
     def scorer(self, engine: str = "compiled") -> Scorer:
         """Return the engine ('compiled' or 'mxnet') on this model, made at the first call after its files are checked.

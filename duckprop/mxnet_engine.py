@@ -37,6 +37,10 @@ class MXNetScorer(Scorer):
         probabilities = self._run(batch, self._executor)[:, :, self._positive]
         return probabilities if heads is None else probabilities[:, heads]
 
+    def classes(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> NDArray[np.float32]:
+        """See Scorer; all heads of all rows are computed whichever are asked for."""
+        return self._run(batch, self._executor)[rows, heads]
+
     def embed(self, batch: SparseBatch) -> NDArray[np.float32]:
         """See Scorer. Raises ModelError where the graph does not end in one dense layer under its softmax."""
         if self._hidden is None:

@@ -57,6 +57,13 @@ class Registry:
                 "use letters, digits, '_', '.' and '-', at most 100, the first a letter or digit",
             )
 
+    @classmethod
+    def check_alias(cls, alias: str) -> None:
+        """Raise UsageError where a text cannot be an alias: what cannot be a name, and a number, which is a version."""
+        cls.check_name(alias)
+        if _is_number(alias):
+            raise UsageError(f"an alias cannot be the number {alias}", "call it champion, challenger or the like")
+
     def publish(self, bundle: Path, name: str) -> Version:
         """Copy a bundle in as the next version of a name and return it; safe beside other publishers.
 
@@ -80,9 +87,7 @@ class Registry:
 
     def promote(self, name: str, alias: str, version: int) -> None:
         """Point an alias at a version; raises ModelError when there is no such version."""
-        self.check_name(alias)
-        if _is_number(alias):
-            raise UsageError(f"an alias cannot be the number {alias}", "call it champion, challenger or the like")
+        self.check_alias(alias)
         self._version(name, version)
         folder = self.root / name / "aliases"
         folder.mkdir(exist_ok=True)

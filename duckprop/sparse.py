@@ -67,6 +67,16 @@ class SparseBatch:
         parts = (self.indices[source], self.values[source])
         return SparseBatch(indptr, *parts, self.width, self.is_null[order], self.unknown[order])
 
+    def only(self, columns: NDArray[np.integer]) -> "SparseBatch":
+        """Return the same rows with the given ascending columns alone, numbered from 0; the others become unknown."""
+        number = np.full(self.width, -1, np.int32)
+        number[columns] = np.arange(len(columns), dtype=np.int32)
+        indices = number[self.indices]
+        kept = indices >= 0
+        indptr = offsets_of(kept.view(np.int8))[self.indptr]
+        unknown = self.unknown + np.diff(self.indptr) - np.diff(indptr)
+        return SparseBatch(indptr, indices[kept], self.values[kept], len(columns), self.is_null, unknown)
+
 
 def offsets_of(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return row offsets int64 (n + 1,) for n row lengths."""

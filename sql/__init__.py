@@ -12,5 +12,17 @@ def read(name: str) -> str:
     return files(__name__).joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 
-MACROS = ("scalars.sql", "models.sql")
+MACROS = (
+    *(
+        "scalars.sql",
+        "models.sql",
+        "train.sql",
+        "features.sql",
+        "vocabulary.sql",
+        "pairs.sql",
+        "scores.sql",
+        "deciles.sql",
+    ),
+    *("audience.sql", "calibration.sql", "evaluate.sql", "drift.sql"),
+)
 """The files that make up the public functions, in load order."""

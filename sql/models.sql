@@ -9,6 +9,23 @@ CREATE OR REPLACE MACRO propensity_categories(model := NULL) AS TABLE
                 recursive := true);
 COMMENT ON MACRO TABLE propensity_categories IS 'one row a category of a model, in the order of propensity_vector';
 
+CREATE OR REPLACE MACRO propensity_feature_names(model := NULL) AS TABLE
+  SELECT unnest(__duckprop_propensity_feature_names(coalesce(model, getvariable('propensity_model'))::VARCHAR),
+                recursive := true);
+COMMENT ON MACRO TABLE propensity_feature_names IS 'one row a feature column of a model: its number and its name';
+
+CREATE OR REPLACE MACRO propensity_model_info(model := NULL) AS TABLE
+  SELECT unnest(__duckprop_propensity_model_info(coalesce(model, getvariable('propensity_model'))::VARCHAR),
+                recursive := true);
+COMMENT ON MACRO TABLE propensity_model_info IS
+  'one row a fact about a model: where it is from, its training, settings, metrics and files';
+
+CREATE OR REPLACE MACRO propensity_baseline(model := NULL) AS TABLE
+  SELECT unnest(__duckprop_propensity_baseline(coalesce(model, getvariable('propensity_model'))::VARCHAR),
+                recursive := true);
+COMMENT ON MACRO TABLE propensity_baseline IS
+  'one row a category and bin: how propensities were distributed when the model was validated';
+
 CREATE OR REPLACE MACRO propensity_verify(model := NULL) AS TABLE
   SELECT unnest(__duckprop_propensity_verify(coalesce(model, getvariable('propensity_model'))::VARCHAR),
                 recursive := true);

@@ -19,9 +19,14 @@ COMMENT ON MACRO propensity_topk IS
   'STRUCT(category, propensity, rank)[]: the k likeliest categories, best first, of those allowed';
 
 CREATE OR REPLACE MACRO propensity_vector(features, model := NULL) AS
-  __duckprop_propensity_vector(features, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+  __duckprop_propensity_vector(features, NULL, coalesce(model, getvariable('propensity_model'))::VARCHAR);
 COMMENT ON MACRO propensity_vector IS
   'FLOAT[]: the propensities for all categories, in the order of propensity_categories()';
+
+CREATE OR REPLACE MACRO propensity_classes(features, category, model := NULL) AS
+  __duckprop_propensity_classes(features, category, coalesce(model, getvariable('propensity_model'))::VARCHAR);
+COMMENT ON MACRO propensity_classes IS
+  'MAP(VARCHAR, FLOAT): the probability of every class of a category, in the order of the model''s classes';
 
 CREATE OR REPLACE MACRO propensity_explain(features, category, k := NULL, model := NULL) AS
   __duckprop_propensity_explain(features, category, k, coalesce(model, getvariable('propensity_model'))::VARCHAR);

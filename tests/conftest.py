@@ -10,8 +10,12 @@ import pytest
 
 import duckprop
 from duckprop import bundle, mxnet_compat
+from duckprop.baseline import write_baseline
+from duckprop.compiled import CompiledScorer
+from duckprop.formats.mxnet import read_checkpoint
 from duckprop.registry import Registry
 from duckprop.training.symbol import Shape, build_symbol, initial_parameters
+from duckprop.verify import random_rows
 from duckprop.vocabulary import Vocabulary
 
 CATEGORIES = ("books", "garden", "music", "shoes", "toys")
@@ -45,6 +49,8 @@ def make_bundle(
         mxnet_compat.save_arrays(folder / "model-0000.params", stored)
         if names:
             Vocabulary(names).write(folder / bundle.VOCABULARY)
+        scorer = CompiledScorer(read_checkpoint(folder, bundle.PREFIX))
+        write_baseline(folder, scorer.score(random_rows(np.random.default_rng(seed), "many", 300, width)))
         card: dict[str, Any] = {
             "created": "2026-01-02T03:04:05+00:00",
             "categories": list(categories),
@@ -85,6 +91,23 @@ def con(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Return an in-memory database with the functions registered and 'shop' the only model."""
     with duckprop.connect() as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")
+def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[Any]]]:
+    """Return ``rows_of(query, name=table, …)``: a query's rows, from Arrow tables, in a database without models."""
+    with duckprop.connect(registry=tmp_path_factory.mktemp("no models")) as connection:
+
+        def rows(query: str, **tables: Any) -> list[Any]:
+            for name, table in tables.items():
+                connection.register(name, table)
+            try:
+                return connection.execute(query).fetchall()
+            finally:
+                for name in tables:
+                    connection.unregister(name)
+
+        yield rows
 
 
 @pytest.fixture(scope="module")

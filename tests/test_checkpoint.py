@@ -72,7 +72,7 @@ def test_after_any_death_training_ends_with_the_same_bytes(tmp_path):
     for moment in ("batch:3", "save:1", "commit:1", "committed:1", "save:2", "card:1"):
         assert train_and_die(tmp_path / "killed", moment) == (True, ""), moment
     assert train_and_die(tmp_path / "killed", "never:1") == (False, "none")
-    for name in ("model-0000.params", "model-symbol.json"):
+    for name in ("model-0000.params", "model-symbol.json", "baseline.parquet"):
         assert (tmp_path / "killed/bundle" / name).read_bytes() == (tmp_path / "undisturbed/bundle" / name).read_bytes()
 
 

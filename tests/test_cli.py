@@ -259,6 +259,15 @@ def test_training_says_what_it_left_out(cli, shop):
     assert "left out: 1 rows have no features" in err
     assert "left out: 480 of 961 labels have an id that no feature row has" in err
     assert "left out: 1 labels are in categories with fewer than 20 training rows" in err
+    assert "vocabulary" not in err
+
+
+def test_training_says_which_features_are_not_in_the_vocabulary(cli, shop):
+    own = "SELECT id, ['same', 'customer ' || id] AS features FROM customers"
+    options = ("--name", "own", "--epochs", "1", "--hidden", "4", "--database", shop)
+    code, _, err = cli("train", "--features", own, "--labels", "purchases", *options)
+    assert code == 0
+    assert "left out: 50.00% of the features of the validation rows: they are not in the vocabulary" in err
 
 
 @pytest.mark.parametrize(("split", "text"), [("'Train'", "holds 'Train'"), ("1", "holds '1'"), ("NULL", "holds None")])

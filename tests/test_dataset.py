@@ -4,7 +4,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from duckprop.dataset import Columns, fingerprint_of, names_in, read_rows
+from duckprop.dataset import Columns, fingerprint_of, learnable, names_in, read_rows
 from duckprop.errors import DataError
 from duckprop.labels import count_labels, frequent_categories, read_outcomes
 from duckprop.training.fit import names_of, split_rows
@@ -193,6 +193,22 @@ def test_names_become_a_sorted_vocabulary_of_the_training_rows(con):
     assert rows.batch.unknown.tolist() == [0, 1]
     everywhere = f"SELECT * EXCLUDE split FROM ({relation})"
     assert names_in(con, everywhere, COLUMNS).names == ("apple", "fig", "pear")
+
+
+def test_names_that_only_held_out_rows_have_are_no_columns(con):
+    relation = values("(1, ['a', 'c']), (2, ['b', 'c', 'd']), (3, ['d']), (4, []), (5, ['c', 'x'])", "id, features")
+    names = names_in(con, relation, COLUMNS)
+    rows = read_rows(con, relation, COLUMNS, width=len(names), vocabulary=names)
+    training, held_out = np.array([0, 2, 3]), np.array([1, 4])
+    kept, kept_names = learnable(rows, names, training)
+    assert kept_names.names == ("a", "c", "d")
+    assert dense(kept) == [[1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert kept.batch.unknown.tolist() == [0, 1, 0, 0, 1]
+    assert kept.batch.width == 3
+    assert (kept.unknown_share(training), kept.unknown_share(held_out)) == (0, 2 / 5)
+    assert kept.unknown_share(np.array([3])) == kept.unknown_share(np.zeros(0, int)) == 0
+    assert learnable(rows, names, np.arange(5)) == (rows, names)
+    assert learnable(rows, names, np.array([3])) == (rows, names)  # nothing to learn from: another error says so
 
 
 def test_names_come_from_every_chunk_and_each_once(con):

@@ -83,6 +83,7 @@ def test_second_run_keeps_task_and_model(trained):
     assert told == []
     kept = again.train(QUICK, nullcontext(None))
     assert (kept.reference, kept.card) == ("retail@1", model.card)
+    assert sum(kept.baseline["n"].to_pylist()) == 2456 * 276
     assert not (demo.folder / "training").exists()
 
 

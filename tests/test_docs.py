@@ -11,7 +11,6 @@ from typer.main import get_command
 
 import duckprop
 from duckprop.cli import app
-from duckprop.udfs import ALL
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,7 +38,8 @@ def run_page(page: str, names: dict) -> int:
     "pages",
     [
         ["README.md"],
-        ["docs/tutorial.md", "docs/howto-analyst.md", "docs/howto-engineer.md"],  # the later two go on with its shop
+        # the later three go on with its shop
+        ["docs/tutorial.md", "docs/howto-analyst.md", "docs/howto-engineer.md", "docs/howto-integrations.md"],
         ["docs/howto-scientist.md"],
     ],
     ids=lambda pages: pages[0],
@@ -47,9 +47,35 @@ def run_page(page: str, names: dict) -> int:
 def test_python_and_sql_run_as_they_stand(pages, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUCKPROP_HOME", str(tmp_path / "models"))
-    names = {}
+    names = {"con": duckprop.connect("shop.duckdb")}  # what `duckprop sql --database shop.duckdb` opens
     assert sum(run_page(page, names) for page in pages) >= 2
     names["con"].close()
+
+
+def test_the_tutorial_leads_in_sql_alone_from_raw_files_to_an_audience_with_a_hold_out(tmp_path, monkeypatch):
+    """And its answers have the columns that come out; digits may differ from machine to machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUCKPROP_HOME", str(tmp_path / "models"))
+    page = ROOT / "docs" / "tutorial.md"
+    assert {language for language, _ in blocks(page)} == {"sql", "sh"}
+    made = runpy.run_path(str(ROOT / "docs" / "build_answers.py"))
+    with duckprop.connect("shop.duckdb") as con:
+        printed = made["answered"]("tutorial.md", {"con": con})
+        leaks, audience, outcomes = "customers_that_changed\n", "FROM audience", "FROM outcomes"
+        assert re.search(leaks + r"─+\n +0\n", printed)
+        held = con.execute(f"SELECT count(*), count(*) FILTER (is_holdout), count(DISTINCT id) {audience}").fetchone()
+        assert held[0] == held[2] == 800
+        assert 120 < held[1] < 200
+        buyers = "SELECT avg((id IN (SELECT id {} WHERE category = 'tea'))::INTEGER) FROM {}"
+        everyone = con.execute(buyers.format(outcomes, "customers")).fetchone()[0]
+        assert con.execute(buyers.format(outcomes, "audience")).fetchone()[0] > 3 * everyone
+    assert (tmp_path / "catalogue.csv").is_file()
+    assert headings(printed) == headings(page.read_text()), "run make docs"
+
+
+def headings(text: str) -> list[str]:
+    """Return the first lines of the answers, columns and their order."""
+    return [re.sub(r"\s+", " ", found).strip() for found in re.findall(r"^```\n(.*)\n[─┼]+$", text, re.MULTILINE)]
 
 
 def shell_lines(page: Path) -> list[str]:
@@ -101,10 +127,28 @@ def test_reference_is_the_one_that_the_code_makes():
     assert (ROOT / "docs" / "sql-reference.md").read_text() == made, "run make docs"
 
 
+def test_the_reference_has_every_public_function(con):
+    public = con.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() "
+        "WHERE database_name = 'duckprop' AND NOT starts_with(function_name, '__') ORDER BY ALL"
+    ).fetchall()
+    made = runpy.run_path(str(ROOT / "docs" / "build_reference.py"))["pages"]()
+    assert sorted(function.name for found in made.values() for function in found) == [name for (name,) in public]
+
+
 def test_every_example_of_the_reference_runs(con):
-    con.execute("CREATE TABLE customers AS SELECT range AS id, [range % 40, 3] AS features FROM range(5)")
-    for udf in ALL:
-        assert con.execute(udf.example).fetchall(), udf.name
+    con.execute("""
+        SET VARIABLE propensity_model = 'shop';
+        CREATE TABLE customers AS SELECT range AS id, [range % 40, 3] AS features FROM range(200);
+        CREATE TABLE propensities AS FROM propensity_scores('customers');
+        CREATE TABLE outcomes AS SELECT id, category FROM propensities WHERE hash(id, category) % 4 = 0;
+        CREATE TABLE events AS SELECT range % 50 AS id, DATE '2025-01-01' + (range % 365)::INTEGER AS time,
+                                      ['shoes', 'toys', 'books'][1 + range % 3] AS item, 2.5 AS value FROM range(999)
+    """)
+    made = runpy.run_path(str(ROOT / "docs" / "build_reference.py"))["pages"]()
+    for function in (function for found in made.values() for function in found):
+        assert function.details, function.name
+        assert con.execute(function.example).fetchall(), function.name
 
 
 def test_links_lead_somewhere():

@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 from duckprop import mxnet_compat
+from duckprop.baseline import baseline_of
 from duckprop.engine import ENGINES
 from duckprop.errors import UsageError
 from duckprop.formats.mxnet_params import read_params
@@ -264,7 +265,7 @@ def test_the_card_says_what_was_trained(tmp_path):
     assert list(zip(card["categories"], card["base_rates"], strict=True)) == bought
 
 
-def test_the_metrics_are_those_of_the_windows(tmp_path):
+def test_the_metrics_and_the_baseline_are_those_of_the_windows(tmp_path):
     con = shop()
     con.execute("ALTER TABLE features ADD COLUMN split VARCHAR DEFAULT 'train'")
     con.execute("UPDATE features SET split = if(id < 20, 'validation', 'test') WHERE id < 35")
@@ -275,6 +276,7 @@ def test_the_metrics_are_those_of_the_windows(tmp_path):
         found = model.predict(matrix)[rows].mean(axis=0)
         np.testing.assert_allclose(model.card["metrics"][window]["mean_propensity"], found, atol=1e-6)
     assert model.card["training"]["rows"] == 85
+    assert model.baseline.equals(baseline_of(model.predict(matrix)[:20]))
 
 
 def test_progress_counts_every_row_of_every_epoch(tmp_path):
@@ -326,3 +328,27 @@ def test_a_temporary_folder_goes_with_its_model(tmp_path, monkeypatch):
     del model
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_vocabulary_is_that_of_the_training_rows_and_the_card_says_what_it_lacks(tmp_path):
+    con = shop()
+    con.execute(
+        "CREATE TABLE named AS SELECT id, list_transform(bought, lambda f: 'f' || f) AS features FROM customers"
+    )
+    con.execute("UPDATE named SET features = features || ['only ' || id]")
+    options = {"con": con, "settings": QUICK, "min_positives": 5}
+    model = train("named", "labels", folder=tmp_path / "a", **options)
+    own = [name for name in model.vocabulary.names if name.startswith("only")]
+    assert len(own) == model.card["training"]["rows"] == 108
+    assert model.card["features"]["out_of_vocabulary"] == {"validation": pytest.approx(1 / 3)}
+    split = (
+        "SELECT *, CASE WHEN id < 20 THEN 'validation' WHEN id < 30 THEN 'test' ELSE 'train' END AS split FROM named"
+    )
+    model = train(split, "labels", folder=tmp_path / "b", **options)
+    assert "only 29" not in model.vocabulary.names
+    assert "only 30" in model.vocabulary.names
+    shares = {"validation": pytest.approx(1 / 3), "test": pytest.approx(1 / 3)}
+    assert model.card["features"]["out_of_vocabulary"] == shares
+    assert train("features", "labels", folder=tmp_path / "c", **options).card["features"]["out_of_vocabulary"] == {
+        "validation": 0
+    }

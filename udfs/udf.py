@@ -172,6 +172,13 @@ def structs(lengths: NDArray[np.integer], is_null: NDArray[np.bool_], fields: di
     return pa.ListArray.from_arrays(offsets, elements, mask=pa.array(is_null))
 
 
+def tables(names: list[str | None], known: dict[str | None, pa.StructArray], kind: pa.StructType) -> pa.Array:
+    """Return list<struct> (n,): for each of n names the rows known of it. kind: of a row."""
+    lengths = np.asarray([len(known[name]) for name in names], np.int64)
+    rows = pa.concat_arrays([pa.array([], kind), *(known[name] for name in names)])
+    return pa.ListArray.from_arrays(pa.array(offsets_of(lengths).astype(np.int32)), rows)
+
+
 def maps(lengths: NDArray[np.integer], is_null: NDArray[np.bool_], keys: pa.Array, items: pa.Array) -> pa.Array:
     """Return map (n,), the first ``lengths[0]`` keys and items in the first row and so on."""
     offsets = pa.array(offsets_of(lengths).astype(np.int32))

@@ -29,8 +29,7 @@ def evaluate(
 
     Example: duckprop evaluate retail --features "FROM f WHERE split = 'test'" --labels purchases --database shop.duckdb
     """
-    import duckdb
-
+    import duckprop
     from duckprop.dataset import Columns
     from duckprop.evaluation.model import evaluate_model
     from duckprop.model import load
@@ -39,7 +38,10 @@ def evaluate(
         raise UsageError(f"there is no folder for {report}", "make it first, or give another --report FILE")
     chosen = load(model, registry)
     columns = Columns(names(ids), features_column)
-    with duckdb.connect(str(database or ":memory:"), read_only=database is not None) as con, waiting("evaluating"):
+    with (
+        duckprop.connect(database or ":memory:", registry=registry, read_only=database is not None) as con,
+        waiting("evaluating"),
+    ):
         result = evaluate_model(con, chosen, features, labels, columns=columns, engine=engine)
     if as_json:
         print_json(

@@ -66,7 +66,7 @@ def _explain(error: BaseException) -> int:
         case DuckpropError():
             return _say(error.fact, error.remedy, error.exit_code)
         case duckdb.Error():
-            return _say(*_from_duckdb(str(error)))
+            return _say(*from_duckdb(str(error)))
         case OSError() if error.errno is not None:
             place = f"{error.filename}: " if error.filename else ""
             return _say(f"{place}{error.strerror}", _CHECK, Exit.BAD_DATA)
@@ -82,7 +82,7 @@ def _say(fact: str, remedy: str, code: int) -> int:
     return code
 
 
-def _from_duckdb(text: str) -> tuple[str, str, int]:
+def from_duckdb(text: str) -> tuple[str, str, int]:
     """Return fact, remedy and exit code; an error of ours that came through a SQL function is as it was raised."""
     with contextlib.suppress(ValueError, KeyError, TypeError):  # some errors of the operating system are JSON
         text = f"IO Error: {json.loads(text)['exception_message']}"

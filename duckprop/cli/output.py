@@ -3,11 +3,12 @@
 import csv
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -24,28 +25,40 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
-def write(columns: Sequence[str], rows: Iterable[Row], form: Format = Format.TABLE) -> None:
-    """Print rows; CSV is streamed, the other forms are laid out at once. NULL is empty in CSV, null in JSON.
+def write(columns: Sequence[str], rows: Iterable[Row], form: Format = Format.TABLE, out: TextIO | None = None) -> None:
+    """Write rows to a text stream, stdout where none is given. NULL is empty in CSV, null in JSON.
 
+    A table is laid out at once, the other forms go out row by row: a result of any size needs no memory.
     In JSON the second of two columns of one name gets its position, counted from 0, behind it.
     """
+    out = out or sys.stdout
     match form:
         case Format.CSV:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer = csv.writer(out, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows([_text(value, "") for value in row] for row in rows)
+            writer.writerows([text_of(value, "") for value in row] for row in rows)
         case Format.JSON:
-            keys = [name if columns.index(name) == at else f"{name}_{at}" for at, name in enumerate(columns)]
-            print_json([dict(zip(keys, row, strict=True)) for row in rows])
+            _write_json(columns, rows, out)
         case Format.MARKDOWN:
-            _write_markdown(columns, rows)
+            _write_markdown(columns, rows, out)
         case Format.TABLE:
-            _write_table(columns, rows)
+            _write_table(columns, rows, out)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; dates as texts, infinity and NaN as null."""
     print(json.dumps(_finite(value), indent=1, ensure_ascii=False, default=str))
+
+
+def _write_json(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
+    """As ``print_json`` writes a list of records, but one after the other."""
+    keys = [name if columns.index(name) == at else f"{name}_{at}" for at, name in enumerate(columns)]
+    between = "["
+    for row in rows:
+        record = json.dumps(_finite(dict(zip(keys, row, strict=True))), indent=1, ensure_ascii=False, default=str)
+        out.write(between + "\n" + textwrap.indent(record, " "))
+        between = ","
+    out.write("[]\n" if between == "[" else "\n]\n")
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterable[Row]:
@@ -78,7 +91,8 @@ def _key(key: Any) -> str:
     return key if isinstance(key, str) else str(key)
 
 
-def _text(value: Any, null: str = "NULL") -> str:
+def text_of(value: Any, null: str = "NULL") -> str:
+    """Return a value as the text of a cell; lists and structs as JSON."""
     match value:
         case None:
             return null
@@ -102,28 +116,28 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _write_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
+def _write_table(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
     from rich.cells import cell_len  # names may hold wide characters
 
     body = [list(row) for row in rows]
-    cells = [[_text(value).replace("\n", " ") for value in row] for row in body]
+    cells = [[text_of(value).replace("\n", " ") for value in row] for row in body]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-    is_number = [all(_is_number(value) for value in column) for column in zip(*body, strict=True)] or [False] * len(
-        widths
-    )
+    to_right = [all(map(is_number, column)) for column in zip(*body, strict=True)] or [False] * len(widths)
 
     def line(texts: Sequence[str]) -> str:
         blanks = [" " * (width - cell_len(text)) for text, width in zip(texts, widths, strict=True)]
-        parts = zip(texts, blanks, is_number, strict=True)
+        parts = zip(texts, blanks, to_right, strict=True)
         return " │ ".join(blank + text if right else text + blank for text, blank, right in parts).rstrip()
 
-    print(line(columns), "─┼─".join("─" * width for width in widths), *map(line, cells), sep="\n")
+    print(line(columns), "─┼─".join("─" * width for width in widths), *map(line, cells), sep="\n", file=out)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is set to the right in its column; NULL goes with both."""
     return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
 
 
-def _write_markdown(columns: Sequence[str], rows: Iterable[Row]) -> None:
+def _write_markdown(columns: Sequence[str], rows: Iterable[Row], out: TextIO) -> None:
     for row in [columns, ["---"] * len(columns), *rows]:
-        print("| " + " | ".join(_text(value).replace("|", "\\|").replace("\n", " ") for value in row) + " |")
+        cells = [text_of(value).replace("|", "\\|").replace("\n", " ") for value in row]
+        print("| " + " | ".join(cells) + " |", file=out)

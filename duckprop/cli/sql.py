@@ -7,98 +7,132 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from duckprop.cli import statements
 from duckprop.cli.exits import interruptible
+from duckprop.cli.files import save_only, text_form
 from duckprop.cli.options import Database, Engine, Registry
-from duckprop.cli.output import Format, rows_of, write
+from duckprop.cli.output import Format, write
 from duckprop.cli.progress import say
 from duckprop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import duckdb
 
-    from duckprop.cli.output import Row
-
 _SHOWN = 1000
+_NO_SQL = ("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
 
 
 def sql(
-    file: Annotated[Path | None, typer.Argument(help="File with SQL; '-' or none: standard input.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="File with SQL; '-': standard input.")] = None,
     command: Annotated[str | None, typer.Option("-c", help="SQL to run.", metavar="QUERY")] = None,
     database: Database = None,
     form: Annotated[Format, typer.Option("--format", help="How results are printed.")] = Format.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File for the result: .csv, .json, .md or .parquet.", metavar="FILE"),
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Open the database without writing to it.")] = False,
     registry: Registry = None,
     model: Annotated[str | None, typer.Option("--model", help="Default model: name, name@3 or name@alias.")] = None,
     engine: Engine = "compiled",
+    ide: Annotated[bool, typer.Option("--ide", help="Open Harlequin with everything registered.")] = False,
 ) -> None:
     """Run SQL with the propensity functions registered. The first error stops it.
+
+    Without SQL it is a terminal with completion, history and help.
 
     Example: duckprop sql --database shop.duckdb -c "SELECT id, propensity(features, 'shoes') FROM customers"
     """
     import duckprop
 
-    text = _text(file, command)
     if read_only and (database is None or not database.exists()):
         raise UsageError("--read-only needs a database that exists", "name it: --database shop.duckdb")
-    if not text.strip():
-        raise UsageError("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
+    chosen: dict[str, Any] = {"model": model, "registry": registry, "engine": engine}
+    if ide:
+        _open_ide([file, command, output], database, {**chosen, "read_only": read_only})
+        return
+    is_terminal = file is None and command is None and sys.stdin.isatty() and sys.stdout.isatty()
+    _check_output(output, form, is_terminal)
+    text = "" if is_terminal else _text(file, command)
     if database is not None and not database.exists():
         say(f"{database} is a new database")
-    options: dict[str, Any] = {"read_only": True} if read_only else {}
-    with duckprop.connect(
-        str(database or ":memory:"), model=model, registry=registry, engine=engine, **options
-    ) as con, interruptible(con):  # fmt: skip
-        run_statements(con, text, form)
+    access: dict[str, Any] = {"read_only": True} if read_only else {}
+    with duckprop.connect(str(database or ":memory:"), **chosen, **access) as con:
+        if is_terminal:
+            from duckprop.cli.terminal.session import open_terminal
+
+            open_terminal(con, _label(database, read_only), form)
+            return
+        with interruptible(con):
+            save_only(con, text, output) if output else run_statements(con, text, form)
+
+
+def _label(database: Path | None, read_only: bool) -> str:
+    return f"{database.name if database else 'in memory'}{' (read-only)' if read_only else ''}"
+
+
+def _check_output(output: Path | None, form: Format, is_terminal: bool) -> None:
+    if output is None:
+        return
+    if is_terminal:
+        raise UsageError("--output needs SQL to run", "give -c or a file, or type \\o FILE in the terminal")
+    if form not in (Format.TABLE, text_form(output)):
+        raise UsageError(f"--format {form} is not what {output.name} is", "leave --format out: the suffix decides")
+
+
+def _open_ide(others: "Sequence[Any]", database: Path | None, options: dict[str, Any]) -> None:
+    if any(other is not None for other in others):
+        raise UsageError("--ide takes no SQL and no --output", "type the SQL in Harlequin, or leave --ide out")
+    try:
+        from duckprop.integrations.harlequin import open_ide
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("harlequin"):
+            raise
+        raise UsageError("Harlequin is not installed", "pip install 'duckprop[ide]'") from None
+    open_ide(database, **options)
 
 
 def _text(file: Path | None, command: str | None) -> str:
     if command is not None and file is not None:
         raise UsageError("both -c and a file are given", "give one of them")
-    if command is not None:
-        return command
-    if file is not None and str(file) != "-":
-        try:
-            return file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise DataError(f"{file} is not UTF-8 text", "save it as UTF-8") from None
-    if sys.stdin.isatty():
-        raise UsageError("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
-    return sys.stdin.read()
+    if command is None and (file is None or str(file) == "-"):
+        if file is None and sys.stdin.isatty():
+            raise UsageError(*_NO_SQL)
+        command = sys.stdin.read()
+    try:
+        text = file.read_text(encoding="utf-8") if command is None and file else command or ""
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is not UTF-8 text", "save it as UTF-8") from None
+    if not text.strip():
+        raise UsageError(*_NO_SQL)
+    return text
 
 
 def run_statements(con: "duckdb.DuckDBPyConnection", text: str, form: Format = Format.TABLE) -> None:
     """Run one statement after the other; print the rows of those that return any, and how many the others changed."""
-    from duckdb import ExpectedResultType
-
     printed = False
     for statement in con.extract_statements(text):
-        if statement.expected_result_type == [ExpectedResultType.QUERY_RESULT]:
-            reader = con.sql(statement.query).to_arrow_reader(2048)
-            columns, rows = reader.schema.names, rows_of(reader)
-        else:  # a relation would run it a second time when it is fetched
-            result = con.execute(statement)
-            columns, rows = [name for name, *_ in result.description], result.fetchall()
-            if columns in (["Count"], ["Success"]):
-                for changed in rows if columns == ["Count"] else []:
-                    say(f"{changed[0]:,} rows")
-                continue
-        if printed:
-            print()
-        printed = True
-        _print_rows(columns, rows, form)
-        sys.stdout.flush()  # the next statement may take long
+        with statements.run(con, statement) as result:
+            if result.columns:
+                if printed:
+                    print()
+                printed = True
+                _print_rows(result, form)
+                sys.stdout.flush()  # the next statement may take long
+            elif result.changed is not None:
+                say(f"{result.changed:,} rows")
 
 
-def _print_rows(columns: "Sequence[str]", rows: "Iterable[Row]", form: Format) -> None:
+def _print_rows(result: statements.Result, form: Format) -> None:
     if form is not Format.TABLE:
-        write(columns, rows, form)
+        write(result.columns, result.rows, form)
         return
-    shown = list(islice(rows, _SHOWN + 1))
-    if columns == ["explain_key", "explain_value"]:
+    shown = list(islice(result.rows, _SHOWN + 1))
+    if result.is_plan:
         print(*(plan for _, plan in shown), sep="\n")
         return
-    write(columns, shown[:_SHOWN])
+    write(result.columns, shown[:_SHOWN])
     if len(shown) > _SHOWN:
         say(f"Only the first {_SHOWN:,} rows are shown; --format csv prints them all.")

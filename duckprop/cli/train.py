@@ -42,8 +42,7 @@ def train(
 
     Example: duckprop train --features features.parquet --labels purchases.parquet --id customer --name retail
     """
-    import duckdb
-
+    import duckprop
     from duckprop.dataset import Columns
     from duckprop.registry import Registry as Models
     from duckprop.training import Settings
@@ -54,7 +53,7 @@ def train(
     models.check_name(name)
     with (
         _alone(models.root / ".training" / name) as work,
-        duckdb.connect(str(database or ":memory:"), read_only=database is not None) as con,
+        duckprop.connect(database or ":memory:", registry=registry, read_only=database is not None) as con,
         training() as report,
     ):
         model = run(
@@ -71,13 +70,14 @@ def train(
             report=report,
         )
         published = model.publish(name, registry)
-    _say_left_out(model.card["training"], min_positives)
+    _say_left_out(model.card, min_positives)
     say(f"published {published.reference} in {published.folder}")
     rows = [(window, *_figures(found)) for window, found in model.card["metrics"].items()]
     write(("window", "rows", "macro_auc", "log_loss", "p_at_5"), rows, Format.JSON if as_json else Format.TABLE)
 
 
-def _say_left_out(training: dict, min_positives: int) -> None:
+def _say_left_out(card: dict, min_positives: int) -> None:
+    training = card["training"]
     reasons = {
         "rows_without_features": "rows have no features",
         "labels_without_row": f"of {training['labels']:,} labels have an id that no feature row has",
@@ -86,6 +86,9 @@ def _say_left_out(training: dict, min_positives: int) -> None:
     for key, reason in reasons.items():
         if training[key]:
             say(f"left out: {training[key]:,} {reason}")
+    for window, share in card["features"]["out_of_vocabulary"].items():
+        if share:
+            say(f"left out: {share:.2%} of the features of the {window} rows: they are not in the vocabulary")
 
 
 def _figures(found: dict) -> list[object]:

@@ -58,8 +58,8 @@ class Ranking:
         if not self.size:
             return np.zeros(len(depths))
         edge = self.scores[np.minimum(depths, self.size - 1)]
-        first, last = (np.searchsorted(self.scores, edge, side) for side in ("left", "right"))
-        fewer, more = (np.searchsorted(self.bought, edge, side) for side in ("left", "right"))
+        first, last = np.searchsorted(self.scores, edge, "left"), np.searchsorted(self.scores, edge, "right")
+        fewer, more = np.searchsorted(self.bought, edge, "left"), np.searchsorted(self.bought, edge, "right")
         return fewer + (depths - first) / (last - first) * (more - fewer)
 
     def positives_above(self, depths: Array) -> Array:

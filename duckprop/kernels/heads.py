@@ -192,18 +192,40 @@ def top_rows(
             counts[row] = count
 
 
-@jit(SIZE(*CSR, FLOATS, CUBE, FOUR, CUBE, *CSR, SIZE, INTS, INTS, OUT))
+@helper
+def _other_classes(out: Any, i: Any, positive: Any) -> None:
+    """Turn differences of logits into the probabilities of the classes that are not positive, in row i of out.
+
+    The largest logit is subtracted first, as any softmax does: two classes far above the positive one stay apart.
+    """
+    highest = ZERO
+    for number in range(out.shape[1]):
+        if number != positive:
+            highest = max(highest, out[i, number])
+    total = exp_plus(-highest, ZERO)
+    for number in range(out.shape[1]):
+        if number != positive:
+            out[i, number] = exp_plus(out[i, number] - highest, ZERO)
+            total += out[i, number]
+    for number in range(out.shape[1]):
+        if number != positive:
+            out[i, number] /= total
+
+
+@jit(SIZE(*CSR, FLOATS, CUBE, FOUR, CUBE, *CSR, SIZE, SIZE, INTS, INTS, OUT2))
 def score_pairs(
     indptr: Any, indices: Any, values: Any, scales: Any, packed: Any, weights: Any, bias: Any, wide_indptr: Any,
-    wide_columns: Any, wide_values: Any, heads: Any, pair_rows: Any, pair_heads: Any, out: Any,
+    wide_columns: Any, wide_values: Any, heads: Any, positive: Any, pair_rows: Any, pair_heads: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Compute the propensity of each pair of a row and a head, out (pairs,): the same bits as ``score_rows``.
+    """Compute the propensity of each pair of a row and a head: the same bits as ``score_rows``.
 
+    out: (pairs, K) for the probabilities of all classes, the propensity in column ``positive``; or (pairs, 1) for the
+    propensity alone, ``positive`` then being 0.
     wide_indptr: (F + 1,), or (0,) where there is none; column c of head h is c · heads + h.
     Returns the first row to which the wide path adds a number beyond ±1e37 or NaN, else −1.
     """
-    others = weights.shape[1]
-    for i in range(out.size):
+    others, is_whole = weights.shape[1], out.shape[1] > 1
+    for i in range(out.shape[0]):
         row, panel, lane = pair_rows[i], pair_heads[i] // COLUMNS, pair_heads[i] % COLUMNS
         key = ONE
         for other in range(others):
@@ -220,5 +242,9 @@ def score_pairs(
                     return row
                 logit += total
             key = logit if others == 1 else min(exp_plus(logit, key), _LARGEST)
-        out[i] = propensity(key, others)
+            if is_whole:
+                out[i, other + (other >= positive)] = logit
+        if is_whole:
+            _other_classes(out, i, positive)
+        out[i, positive] = propensity(key, others)
     return np.int64(-1)

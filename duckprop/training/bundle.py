@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import duckprop
 from duckprop import bundle
+from duckprop.baseline import write_baseline
 from duckprop.compiled import CompiledScorer
 from duckprop.dataset import Rows
 from duckprop.evaluation.metrics import evaluate
@@ -42,10 +43,12 @@ def make_bundle(
         sample = np.sort(trainer.validation.ids)[:_SAMPLE_ROWS]
         write_sample(folder / bundle.SAMPLE, rows.batch.take(sample))
         scorer = CompiledScorer(read_checkpoint(folder, bundle.PREFIX))
-        windows = {"validation": trainer.validation.ids, "test": rows.where("test")}
-        metrics = {
-            name: _metrics(scorer, rows, trainer.train.outcomes, index) for name, index in windows.items() if len(index)
-        }
+        metrics = {}
+        for name, index in _windows(trainer, rows).items():
+            propensities = scorer.score(rows.batch.take(index))
+            metrics[name] = _metrics(trainer.train.outcomes, index, propensities)
+            if name == "validation":
+                write_baseline(folder, propensities)
         bundle.write_card(folder, _card(trainer, rows, about, names) | {"metrics": metrics})
     return Model(target)
 
@@ -57,8 +60,13 @@ def write_sample(path: Path, batch: SparseBatch) -> None:
     pq.write_table(pa.table({"features": pa.StructArray.from_arrays(lists, names=["indices", "values"])}), path)
 
 
-def _metrics(scorer: CompiledScorer, rows: Rows, outcomes: Outcomes, index: NDArray[np.integer]) -> dict[str, Any]:
-    propensities = scorer.score(rows.batch.take(index))
+def _windows(trainer: Trainer, rows: Rows) -> dict[str, NDArray[np.integer]]:
+    """Return the positions of the rows of each window on which the network is judged."""
+    windows = {"validation": trainer.validation.ids, "test": rows.where("test")}
+    return {name: index for name, index in windows.items() if len(index)}
+
+
+def _metrics(outcomes: Outcomes, index: NDArray[np.integer], propensities: NDArray[np.float32]) -> dict[str, Any]:
     result = evaluate(outcomes.positives(index), propensities)
     means = propensities.mean(axis=0, dtype=np.float64).tolist()
     return {"overall": dict(result.overall), "support": dict(result.support), "mean_propensity": means}
@@ -71,7 +79,12 @@ def _card(trainer: Trainer, rows: Rows, about: dict[str, Any], names: Vocabulary
         "categories": list(outcomes.categories),
         "classes": list(outcomes.classes),
         "positive": 0,
-        "features": {"width": shape.width, "named": names is not None, "per_row": rows.batch.nnz / len(rows.batch)},
+        "features": {
+            "width": shape.width,
+            "named": names is not None,
+            "per_row": rows.batch.nnz / len(rows.batch),
+            "out_of_vocabulary": {name: rows.unknown_share(index) for name, index in _windows(trainer, rows).items()},
+        },
         "preprocessing": "none: the network scales each row to norm 1 itself",
         "layers": [shape.width, *shape.hidden, shape.heads * shape.classes],
         "outcome": about["outcome"],

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from duckprop.dataset import Columns, Rows, fingerprint_of, names_in, read_rows
+from duckprop.dataset import Columns, Rows, fingerprint_of, learnable, names_in, read_rows
 from duckprop.errors import DataError, UsageError
 from duckprop.labels import count_labels, frequent_categories, read_outcomes
 from duckprop.model import Model
@@ -46,9 +46,10 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it, or
     without rows to validate on, every tenth training row, chosen by the seed, validates. labels: relation of (ids,
     category), or (ids, list of categories). Both are a table, a Parquet path or a SELECT on ``con``.
-    vocabulary: relation (column, feature) that names the columns. classes: the positive class first, 'nothing' last;
-    with more than two, labels need a class column. min_positives: labelled training rows below which a category is
-    left out. outcome: what the labels mean, for the card.
+    vocabulary: relation (column, feature) that names the columns; without it, named features are those of the training
+    rows. classes: the positive class first, 'nothing' last; with more than two, labels need a class column.
+    min_positives: labelled training rows below which a category is left out. outcome: what the labels mean, for the
+    card.
     folder: where checkpoints and the bundle go; the same call with the same folder resumes after any interruption and
     ends with the same network as without it. Without a folder, a temporary one that goes with the Model: publish it.
     Raises DataError, UsageError or ModelError that say what to change.
@@ -58,6 +59,8 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     names = names_of(con, vocabulary) if vocabulary else names_in(con, features, columns)
     rows = read_rows(con, features, columns, width=len(names) if names else None, vocabulary=names)
     training, validation = split_rows(rows, settings.seed)
+    if names and not vocabulary:
+        rows, names = learnable(rows, names, training)
     training_ids = rows.ids.take(pa.array(training))
     categories = frequent_categories(con, labels, columns, training_ids, at_least=min_positives, positive=classes[0])
     outcomes, other = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)

@@ -1,0 +1,1 @@
+"""Other people's tools with the functions in them, each in a file of its own and thin."""

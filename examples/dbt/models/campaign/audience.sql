@@ -1,0 +1,1 @@
+FROM propensity_audience('{{ ref("propensities") }}', '{{ var("category") }}', n := {{ var("audience") }}, holdout := 0.1)

@@ -1,0 +1,1 @@
+FROM propensity_deciles('{{ ref("propensities") }}')

@@ -1,0 +1,1 @@
+FROM propensity_scores('{{ ref("customer_features") }}')
