@@ -103,12 +103,12 @@ class _Training:
             with self._con as con:
                 self.model = train(con=con, folder=self.folder.name, report=self._check, **self.arguments.train)
             self._check()
-        except _Stopped:
-            _running.pop(self.number, None)
         except BaseException as error:  # what it was, the query says
             self.error = error
         if self.model is None or self.stopped:
             self.folder.cleanup()
+        if self.stopped or monotonic() >= self._wanted_until:
+            _running.pop(self.number, None)
 
     def _check(self, _progress: Any = None) -> None:
         """Go on while a query waits, pause while none does. Raises _Stopped where none comes back.
@@ -134,8 +134,8 @@ def listen(rows: pa.Array) -> pa.Array:
     """Let Ctrl-C stop trainings. DuckDB computes constants while it plans, in the thread that runs the query.
 
     Where that is the main one it learns of Ctrl-C, but only waits then for the thread that runs the functions: what
-    Python does by default, raising KeyboardInterrupt, would reach nobody. Ours does that too, and is there until the next
-    Ctrl-C. Another handler than Python's own is left as it is.
+    Python does by default, raising KeyboardInterrupt, would reach nobody. Our handler raises it too, and stays until
+    the next Ctrl-C. Another one than Python's own is left as it is.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

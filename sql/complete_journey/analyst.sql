@@ -8,21 +8,19 @@ SELECT household_id, features FROM customer_features WHERE as_of = (SELECT max(a
 SELECT household_id, unnest(propensity_topk(features, 5), recursive := true)
 FROM customers WHERE household_id IN (1, 1000, 2000);
 
--- Who should get the coffee coupon? The likeliest tenth, with what is known about them
-WITH scored AS MATERIALIZED (
-    SELECT household_id, propensity(features, 'COFFEE') AS propensity FROM customers
-),
-deciles AS (SELECT *, ntile(10) OVER (ORDER BY propensity DESC) AS decile FROM scored)
-SELECT household_id, round(propensity, 3) AS propensity, age, income, household_size, kids_count
-FROM deciles LEFT JOIN demographics USING (household_id)
-WHERE decile = 1 ORDER BY propensity DESC LIMIT 8;
+-- Keep the propensities of every household in every category, as a table to join with
+CREATE OR REPLACE TABLE propensities AS FROM propensity_scores('customers', id := 'household_id');
 
--- Keep the propensities of every household, its ten best categories, as a table to join with
-CREATE OR REPLACE TABLE propensity_scores AS
-SELECT household_id, unnest(propensity_topk(features, 10), recursive := true) FROM customers;
+-- Who should get the coffee coupon? The likeliest tenth, one in ten of them held out, with what is known about them
+SELECT id AS household_id, round(propensity, 3) AS propensity, is_holdout, age, income, household_size, kids_count
+FROM propensity_audience('propensities', 'COFFEE', share := 0.1, holdout := 0.1)
+LEFT JOIN demographics ON household_id = id
+ORDER BY propensity DESC, id LIMIT 8;
 
--- The first rows of that table
-FROM propensity_scores ORDER BY household_id, rank LIMIT 5;
+-- Four weeks later: how many of each tenth bought coffee, and how that compares with all
+WITH bought AS (SELECT household_id AS id, category FROM outcomes WHERE as_of = (SELECT max(as_of) FROM windows))
+SELECT decile, n, responders, round(rate, 3) AS rate, round(lift, 2) AS lift, round(cum_gain, 2) AS cum_gain
+FROM propensity_lift('propensities', 'bought') WHERE category = 'COFFEE' ORDER BY decile;
 
 -- Who leans towards what? The average propensity by income group
 SELECT income, count(*) AS households,
