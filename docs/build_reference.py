@@ -27,7 +27,9 @@ Parquet path, or a variable of the Python program, such as a data frame. It cann
 `WITH those AS (…) FROM propensity_scores('those')`. Columns are named by texts too: `id := 'household_id'`.
 
 **scored** has the columns id, category and propensity, as `propensity_scores` makes them. **outcomes** has the columns
-id and category: what each customer did, one row each, or a list of categories a customer.
+id and category: what each customer did, one row each, or a list of categories a customer. Outcomes that come twice
+count once; scored must hold each customer and category once: `propensity_evaluate` refuses others, the rest would
+count them twice.
 """
 GROUPS = {
     "features.sql": "Features and labels from transactions",

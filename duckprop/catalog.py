@@ -174,6 +174,7 @@ def _create_macros(cursor: duckdb.DuckDBPyConnection, catalog: str) -> None:
     text = _macros(catalog)
     digest = literal(sha256(text.encode()).hexdigest())
     if cursor.execute(f"SELECT {_CATALOG_MARK}() <> {digest}").fetchall()[0][0]:
+        cursor.execute("SET integer_division = false")  # what '/' means is settled when a macro is made
         cursor.execute(f"{text}; CREATE OR REPLACE MACRO {_CATALOG_MARK}() AS {digest}")
 
 

@@ -31,7 +31,7 @@ CREATE OR REPLACE MACRO __duckprop_of_category(scored, category) AS TABLE
   SELECT asked.id, asked.propensity, ntile(10) OVER likeliest::INTEGER AS decile,
          row_number() OVER likeliest AS place, count(*) OVER () AS n
   FROM __duckprop_asked AS asked
-  WINDOW likeliest AS (ORDER BY asked.propensity DESC, asked.id)
+  WINDOW likeliest AS (ORDER BY asked.propensity DESC, asked.id ASC)
   UNION ALL
   SELECT NULL, 1, 1, 0, 0 FROM closest  -- values that no filter of a caller drops
   WHERE CASE WHEN NOT EXISTS (FROM __duckprop_asked) THEN error(format(
@@ -67,7 +67,7 @@ CREATE OR REPLACE MACRO propensity_audience(scored, category, n := NULL, share :
                   AND c.place <= coalesce(ceil(c.n * __duckprop_share(share, 'the share of customers') * (1 - 1e-15)),
                                           c.place)
                   AND c.propensity::FLOAT >= coalesce(__duckprop_share(min_propensity, 'min_propensity')::FLOAT, 0) END
-  ORDER BY c.place;
+  ORDER BY c.place ASC;
 COMMENT ON MACRO TABLE propensity_audience IS
   'one row a customer of an audience: the likeliest customers of a category, some of them held out';
 
@@ -122,6 +122,6 @@ AS TABLE
                                  * (expected_rate * (1 - expected_rate) / held + rate * (1 - rate) / (1 - held)))
                             AS BIGINT) END AS required_n,
          raised.n >= required_n AS is_enough
-  FROM raised ORDER BY decile;
+  FROM raised ORDER BY decile ASC;
 COMMENT ON MACRO TABLE propensity_sample_size IS
   'one row a decile of a category: how many customers a test takes, and whether the decile has them';

@@ -15,7 +15,7 @@ CREATE OR REPLACE MACRO propensity_calibration(scored, outcomes, bins := 10) AS 
   WITH binned AS (
     SELECT p.category, p.propensity, p.acted,
            ntile(__duckprop_whole(bins, 'bins'))
-             OVER (PARTITION BY p.category ORDER BY p.propensity, p.id)::INTEGER AS bin
+             OVER (PARTITION BY p.category ORDER BY p.propensity ASC, p.id ASC)::INTEGER AS bin
     FROM __duckprop_pairs(scored, outcomes) AS p
   ), counted AS (
     SELECT category, bin, count(*) AS n, favg(propensity) AS mean_propensity,  -- avg differs with the order of the rows
@@ -23,5 +23,5 @@ CREATE OR REPLACE MACRO propensity_calibration(scored, outcomes, bins := 10) AS 
     FROM binned GROUP BY category, bin
   )
   SELECT *, __duckprop_wilson(observed_rate, n, -1) AS ci_low, __duckprop_wilson(observed_rate, n, 1) AS ci_high
-  FROM counted ORDER BY category, bin;
+  FROM counted ORDER BY category ASC, bin ASC;
 COMMENT ON MACRO TABLE propensity_calibration IS 'one row a category and bin of propensity: what was said and what happened';

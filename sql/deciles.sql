@@ -15,7 +15,7 @@ CREATE OR REPLACE MACRO propensity_deciles(scored) AS TABLE
   FROM (SELECT * REPLACE (__duckprop_checked(propensity) AS propensity) FROM query_table(scored)) AS scored
   WINDOW likeliest AS (
     PARTITION BY scored.category, __duckprop_is_whole(scored.id, scored.category, scored.propensity)
-    ORDER BY scored.propensity DESC, scored.id);
+    ORDER BY scored.propensity DESC, scored.id ASC);
 COMMENT ON MACRO TABLE propensity_deciles IS
   'the propensity table with the decile and percentile of each customer in its category';
 
@@ -29,17 +29,17 @@ COMMENT ON MACRO TABLE propensity_deciles IS
 CREATE OR REPLACE MACRO propensity_lift(scored, outcomes) AS TABLE
   WITH counted AS (
     SELECT d.category, d.decile, count(*) AS n, count(*) FILTER (d.acted) AS responders
-    FROM (SELECT p.category, p.acted, ntile(10) OVER (PARTITION BY p.category ORDER BY p.propensity DESC, p.id)::INTEGER
+    FROM (SELECT p.category, p.acted, ntile(10) OVER (PARTITION BY p.category ORDER BY p.propensity DESC, p.id ASC)::INTEGER
                  AS decile FROM __duckprop_pairs(scored, outcomes) AS p) AS d
     GROUP BY d.category, d.decile
   ), summed AS (
     SELECT *, sum(n) OVER so_far AS cum_n, sum(responders) OVER so_far AS cum_responders,
            sum(responders) OVER whole AS all_responders, all_responders / sum(n) OVER whole AS base_rate
     FROM counted
-    WINDOW whole AS (PARTITION BY category), so_far AS (PARTITION BY category ORDER BY decile)
+    WINDOW whole AS (PARTITION BY category), so_far AS (PARTITION BY category ORDER BY decile ASC)
   )
   SELECT category, decile, n, responders, responders / n AS rate, rate / nullif(base_rate, 0) AS lift,
          cum_responders / cum_n AS cum_rate, cum_rate / nullif(base_rate, 0) AS cum_lift,
          cum_responders / nullif(all_responders, 0) AS cum_gain
-  FROM summed ORDER BY category, decile;
+  FROM summed ORDER BY category ASC, decile ASC;
 COMMENT ON MACRO TABLE propensity_lift IS 'one row a category and decile: how many acted, and how that compares with all';

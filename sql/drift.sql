@@ -5,12 +5,12 @@
 -- above its own. Equal propensities stay together: fewer bins then.
 CREATE OR REPLACE MACRO __duckprop_tenths(baseline) AS TABLE
   WITH given AS MATERIALIZED (  -- read twice: a view must not score its customers twice
-    SELECT baseline.category AS category, __duckprop_checked(baseline.propensity)::FLOAT AS propensity
+    SELECT baseline.category::VARCHAR AS category, __duckprop_checked(baseline.propensity)::FLOAT AS propensity
     FROM query_table(baseline) AS baseline
     WHERE baseline.category IS NOT NULL AND baseline.propensity IS NOT NULL
   ), edges AS MATERIALIZED (  -- else DuckDB makes the lists anew for each row that it joins them to
     SELECT category, list_sort(list_distinct(list_append(quantile_disc(propensity,
-             [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), 'infinity'::FLOAT))) AS uppers
+             [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), 'infinity'::FLOAT)), 'ASC') AS uppers
     FROM given GROUP BY category
   )
   SELECT category, any_value(uppers) AS uppers, map_values(histogram(propensity, uppers)) AS counts
@@ -30,17 +30,18 @@ CREATE OR REPLACE MACRO __duckprop_entropy(share) AS CASE WHEN share > 0 THEN -s
 -- Example: FROM propensity_drift('propensities', 'propensities') ORDER BY psi DESC
 CREATE OR REPLACE MACRO propensity_drift(scored, baseline := NULL, model := NULL) AS TABLE
   WITH __duckprop_bins AS MATERIALIZED (
-    SELECT stored.category, list(stored.upper ORDER BY stored.bin) AS uppers, list(stored.n ORDER BY stored.bin) AS counts
+    SELECT stored.category, list(stored.upper ORDER BY stored.bin ASC) AS uppers,
+           list(stored.n ORDER BY stored.bin ASC) AS counts
     FROM (SELECT unnest(CASE WHEN baseline IS NULL THEN __duckprop_propensity_baseline(
                           coalesce(model, getvariable('propensity_model'))::VARCHAR) END, recursive := true)) AS stored
     GROUP BY stored.category
     UNION ALL
     FROM __duckprop_tenths(coalesce(baseline, scored)) WHERE baseline IS NOT NULL
   ), now AS (
-    SELECT scored.category, count(*) AS n, map_values(histogram(__duckprop_checked(scored.propensity)::FLOAT,
+    SELECT scored.category::VARCHAR AS category, count(*) AS n, map_values(histogram(__duckprop_checked(scored.propensity)::FLOAT,
                                                                coalesce(bins.uppers, ['infinity'::FLOAT]))) AS counts
-    FROM query_table(scored) AS scored LEFT JOIN __duckprop_bins AS bins ON scored.category = bins.category
-    WHERE scored.category IS NOT NULL AND scored.propensity IS NOT NULL GROUP BY scored.category
+    FROM query_table(scored) AS scored LEFT JOIN __duckprop_bins AS bins ON scored.category::VARCHAR = bins.category
+    WHERE scored.category IS NOT NULL AND scored.propensity IS NOT NULL GROUP BY scored.category::VARCHAR
   ), shares AS (
     SELECT coalesce(now.category, bins.category) AS category,
            coalesce(now.n, 0) AS n, coalesce(list_sum(bins.counts), 0)::BIGINT AS n_baseline,
@@ -57,6 +58,6 @@ CREATE OR REPLACE MACRO propensity_drift(scored, baseline := NULL, model := NULL
            - (__duckprop_entropy(pair[1] / n) + __duckprop_entropy(pair[2] / n_baseline)) / 2
            FOR pair IN pairs]))) END AS js,
          n, n_baseline
-  FROM shares ORDER BY category;
+  FROM shares ORDER BY category ASC;
 COMMENT ON MACRO TABLE propensity_drift IS
   'one row a category: how far its propensities have moved from those of a baseline, the model''s own or another';

@@ -40,25 +40,26 @@ CREATE OR REPLACE MACRO __duckprop_of_lists(pairs, min_support) AS TABLE
 -- categories with at least min_support responders; and for lists of k = 1, 3, 5, 10 categories precision_at_k,
 -- recall_at_k and ndcg_at_k, the mean over the customers that acted in a scored category, and coverage_at_k, the share
 -- of the categories that are on any customer's list (no interval).
--- Intervals are those of the infinitesimal jackknife: customers are independent of each other, what one customer does in
--- several categories is not. Outcomes of customers and categories that were not scored are left out, repeated ones count
--- once; rows whose propensity is NULL are left out; without rows, values are NULL. Raises an error for a propensity
--- outside [0, 1], for a customer that a category holds twice, and for a min_support below 1.
+-- Intervals are those of the infinitesimal jackknife: customers are independent of each other, what one customer does
+-- in several categories is not. An interval without any width, as of a perfect ranking of a few, promises nothing.
+-- Outcomes of customers and categories that were not scored are left out, repeated ones count once; rows whose id,
+-- category or propensity is NULL are left out; without rows, values are NULL. Raises an error for a propensity
+-- outside [0, 1], for a customer that a category holds twice, and for a min_support that is no whole number from 1.
 -- Memory: about 200 bytes a pair of a customer and a category; evaluate a sample of the customers where that is too much.
 -- Example: FROM propensity_evaluate('propensities', 'outcomes') WHERE category IS NULL ORDER BY metric
 CREATE OR REPLACE MACRO propensity_evaluate(scored, outcomes, min_support := 5) AS TABLE
-  WITH pairs AS MATERIALIZED (
+  WITH __duckprop_evaluated AS MATERIALIZED (
     FROM __duckprop_pairs(scored, outcomes)
   ), customers AS (
-    SELECT id, (row_number() OVER () - 1)::INTEGER AS customer FROM (SELECT DISTINCT id FROM pairs)
+    SELECT id, (row_number() OVER () - 1)::INTEGER AS customer FROM (SELECT DISTINCT id FROM __duckprop_evaluated)
   ), columns AS (
     SELECT category, list(customer) AS who, list(propensity) AS propensities, list(acted) AS acts
-    FROM pairs JOIN customers USING (id) GROUP BY category
+    FROM __duckprop_evaluated JOIN customers USING (id) GROUP BY category
   )
-  SELECT unnest(__duckprop_propensity_evaluate(list(category ORDER BY category), list(who ORDER BY category),
-                                               list(propensities ORDER BY category), list(acts ORDER BY category),
-                                               min_support), recursive := true)
+  SELECT unnest(__duckprop_propensity_evaluate(list(category::VARCHAR ORDER BY category ASC), list(who ORDER BY category ASC),
+                                               list(propensities ORDER BY category ASC), list(acts ORDER BY category ASC),
+                                               __duckprop_whole(min_support, 'min_support')), recursive := true)
   FROM columns
   UNION ALL
-  FROM __duckprop_of_lists('pairs', min_support);
+  FROM __duckprop_of_lists('__duckprop_evaluated', __duckprop_whole(min_support, 'min_support'));
 COMMENT ON MACRO TABLE propensity_evaluate IS 'one row a category and metric: how good propensities are, with an interval';

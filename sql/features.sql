@@ -15,7 +15,7 @@ CREATE OR REPLACE MACRO __duckprop_whole(given, name) AS
 
 -- Right is what is written as its whole numbers are, each once and in order.
 CREATE OR REPLACE MACRO __duckprop_windows(given) AS (
-  SELECT CASE WHEN list_sort(list_distinct(days))::VARCHAR = given::VARCHAR AND coalesce(days[1], 1) >= 1 THEN days
+  SELECT CASE WHEN list_sort(list_distinct(days), 'ASC')::VARCHAR = given::VARCHAR AND coalesce(days[1], 1) >= 1 THEN days
               ELSE error('windows are ' || coalesce(given::VARCHAR, 'NULL')
                          || E'\ngive whole days from 1 on in ascending order, such as [28, 84], or [] for one window')
          END
@@ -55,7 +55,7 @@ CREATE OR REPLACE MACRO __duckprop_stretches(as_of, windows) AS TABLE
     SELECT edge[1] AS nearest, edge[2] AS farthest
     FROM (SELECT unnest(list_zip([0] || edges, edges || [NULL::INTEGER])) AS edge FROM edges)
   )
-  SELECT row_number() OVER (ORDER BY day, nearest)::INTEGER AS stretch, day,
+  SELECT row_number() OVER (ORDER BY day ASC, nearest ASC)::INTEGER AS stretch, day,
          coalesce(date_add(day, to_days(-farthest)), '-infinity') AS first, date_add(day, to_days(-nearest)) AS beyond,
          CASE WHEN nearest = 0 AND farthest IS NULL THEN ''
               WHEN nearest = 0 THEN format(' last {} days', farthest)
@@ -125,21 +125,21 @@ CREATE OR REPLACE MACRO __duckprop_known_at(moment) AS
 -- ORDER BY as_of, id;
 CREATE OR REPLACE MACRO propensity_features_asof(events, as_of, id := 'id', time := 'time', item := 'item',
                                                  value := NULL, windows := [28, 84]) AS TABLE
-  WITH past AS MATERIALIZED (
+  WITH __duckprop_past AS MATERIALIZED (
     FROM __duckprop_stretches(as_of, windows) WHERE (FROM __duckprop_columns_fit(events, time, item))
   ),
   counted AS (
     SELECT customer, kind, name, stretch, count(*) AS n, sum(__duckprop_amount(amount, value))::DOUBLE AS total
     FROM __duckprop_events(events, id, time, item, value)
-    JOIN past ON __duckprop_known_at(moment) >= first AND __duckprop_known_at(moment) < beyond
+    JOIN __duckprop_past ON __duckprop_known_at(moment) >= first AND __duckprop_known_at(moment) < beyond
     GROUP BY ALL
   )
   SELECT customer AS id, day AS as_of,
          list_sort(list({
            'feature': kind || ':' || name || suffix,
            'value': (CASE WHEN value IS NULL THEN 1 + ln(n) ELSE sign(total) * ln(1 + abs(total)) END)::FLOAT
-         })) AS features
-  FROM counted JOIN past USING (stretch)
+         }), 'ASC') AS features
+  FROM counted JOIN __duckprop_past USING (stretch)
   GROUP BY customer, day;
 COMMENT ON MACRO TABLE propensity_features_asof IS
   'one row a customer and as-of date: what the customer did before it, as features for training and scoring';
@@ -151,12 +151,12 @@ COMMENT ON MACRO TABLE propensity_features_asof IS
 -- are NULL or no whole number from 1 on.
 -- Example: FROM propensity_labels('events', DATE '2025-12-01', 28) ORDER BY id, category;
 CREATE OR REPLACE MACRO propensity_labels(events, as_of, days, id := 'id', time := 'time', item := 'item') AS TABLE
-  WITH windows AS MATERIALIZED (
+  WITH __duckprop_windowed AS MATERIALIZED (
     SELECT day, date_add(day, to_days(0)) AS first, date_add(day, to_days(__duckprop_whole(days, 'days'))) AS beyond
     FROM __duckprop_dates(as_of)
     WHERE (FROM __duckprop_columns_fit(events, time, item))
   )
   SELECT DISTINCT customer AS id, day AS as_of, name AS category
-  FROM __duckprop_events(events, id, time, item, NULL) JOIN windows ON moment >= first AND moment < beyond;
+  FROM __duckprop_events(events, id, time, item, NULL) JOIN __duckprop_windowed ON moment >= first AND moment < beyond;
 COMMENT ON MACRO TABLE propensity_labels IS
   'one row a customer, as-of date and category: what the customer did in the days that begin with the as-of date';

@@ -21,9 +21,9 @@ CREATE OR REPLACE MACRO __duckprop_acted(outcomes) AS TABLE
 
 -- Each customer and category with a propensity, and whether the customer acted in it.
 CREATE OR REPLACE MACRO __duckprop_pairs(scored, outcomes) AS TABLE
-  WITH __duckprop_acts AS (FROM __duckprop_acted(outcomes))  -- in the join itself, DuckDB's errors would miss the point
-  SELECT s.id, s.category, s.propensity, a.id IS NOT NULL AS acted
+  WITH __duckprop_acts AS (FROM __duckprop_acted(outcomes))  -- in place, DuckDB's errors would miss the point
+  SELECT s.id, s.category, s.propensity,  -- no join: ids of two types may match one row with several
+         EXISTS (FROM __duckprop_acts AS a WHERE a.id = s.id AND a.category = s.category) AS acted
   FROM (SELECT scored.id AS id, scored.category AS category, __duckprop_checked(scored.propensity) AS propensity
         FROM query_table(scored) AS scored
-        WHERE __duckprop_is_whole(scored.id, scored.category, scored.propensity)) AS s
-  LEFT JOIN __duckprop_acts AS a ON s.id = a.id AND s.category = a.category;
+        WHERE __duckprop_is_whole(scored.id, scored.category, scored.propensity)) AS s;

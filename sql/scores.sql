@@ -4,8 +4,13 @@
 -- The names in a list of categories, each once and none NULL; NULL for NULL. Computed once, being constant: the call
 -- checks them and names the closest of the model's.
 CREATE OR REPLACE MACRO __duckprop_asked(categories, model) AS
-  map_keys(__duckprop_propensities([]::INTEGER[], categories,
-                                   coalesce(model, getvariable('propensity_model'))::VARCHAR));
+  map_keys(__duckprop_propensities([]::INTEGER[], categories, model));
+
+-- The version that a reference means when the query begins, 'name@3': computed once, being constant, so that a query
+-- keeps it while an alias moves on.
+CREATE OR REPLACE MACRO __duckprop_version(model) AS
+  list_filter(__duckprop_propensity_model_info(coalesce(model, getvariable('propensity_model'))::VARCHAR),
+              lambda fact: fact.section = 'model' AND fact.property = 'reference')[1].value;
 
 -- id: the column of that name, under the name id, in its own type. category VARCHAR. propensity FLOAT in [0, 1].
 -- One row for each customer and category; categories := ['tea', 'coffee'] asks for these alone, and only they are
@@ -17,15 +22,14 @@ CREATE OR REPLACE MACRO propensity_scores(rel, categories := NULL, id := 'id', f
 AS TABLE
   SELECT scored.id,
          unnest(CASE WHEN categories IS NULL
-           THEN list_transform(__duckprop_propensity_categories(coalesce(model, getvariable('propensity_model'))::VARCHAR),
-                               lambda c: c.category)
-           ELSE __duckprop_asked(categories, model) END) AS category,
+           THEN list_transform(__duckprop_propensity_categories(__duckprop_version(model)), lambda c: c.category)
+           ELSE __duckprop_asked(categories, __duckprop_version(model)) END) AS category,
          unnest(scored.propensities) AS propensity
   FROM (
     SELECT struct_extract(__duckprop_row, coalesce(id, 'NULL')) AS id,
            struct_extract(__duckprop_row, coalesce(features, 'NULL')) AS __duckprop_given,
-           __duckprop_propensity_vector(__duckprop_given, __duckprop_asked(categories, model),
-                                        coalesce(model, getvariable('propensity_model'))::VARCHAR) AS propensities
+           __duckprop_propensity_vector(__duckprop_given, __duckprop_asked(categories, __duckprop_version(model)),
+                                        __duckprop_version(model)) AS propensities
     FROM query_table(rel) AS __duckprop_row WHERE __duckprop_given IS NOT NULL
   ) AS scored;
 COMMENT ON MACRO TABLE propensity_scores IS 'one row a customer and category: the propensity table in its long form';
@@ -40,8 +44,7 @@ CREATE OR REPLACE MACRO propensity_top(rel, k, id := 'id', features := 'features
   FROM (
     SELECT struct_extract(__duckprop_row, coalesce(id, 'NULL')) AS id,
            unnest(__duckprop_propensity_topk(struct_extract(__duckprop_row, coalesce(features, 'NULL')), k,
-                                             NULL, NULL, NULL,
-                                             coalesce(model, getvariable('propensity_model'))::VARCHAR)) AS best
+                                             NULL, NULL, NULL, __duckprop_version(model))) AS best
     FROM query_table(rel) AS __duckprop_row
   ) AS scored;
 COMMENT ON MACRO TABLE propensity_top IS 'one row a customer and rank: the k likeliest categories of each customer';

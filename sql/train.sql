@@ -6,8 +6,8 @@
 -- (calibration error), rows with an outcome for p_at_1_active and p_at_5_active, rows for p_at_5_all (precision of the 1
 -- or 5 likeliest categories).
 -- features_rel and labels_rel are each a table, a view, a Parquet path or the text of a SELECT. The first has the columns
--- ids, features and, if you like, split with 'train', 'validation' and 'test'; without it every tenth row validates. The
--- second has the columns ids and category (a text or a list of them), and, with more than two classes, class. vocabulary
+-- ids, features and, if you like, split with 'train', 'validation' and 'test'; without it every tenth customer,
+-- told by the first of the ids, validates. The second has the columns ids and category (a text or a list of them), and, with more than two classes, class. vocabulary
 -- is a relation of the columns column and feature, as propensity_vocabulary makes it, to name numbered features or keep
 -- some of the named ones. classes: the positive one first, 'nothing' last. Categories with fewer than min_positives
 -- labelled training rows are left out. outcome: what the labels mean, for the model card. promote: an alias that will

@@ -43,8 +43,8 @@ CREATE OR REPLACE MACRO propensity_vocabulary(features_rel, min_customers := 20,
     SELECT name, count(DISTINCT customer) AS customers
     FROM __duckprop_feature_names(features_rel, features) WHERE name <> '' GROUP BY name
   )
-  SELECT (row_number() OVER (ORDER BY name) - 1)::INTEGER AS "column", name AS feature, customers
+  SELECT (row_number() OVER (ORDER BY name ASC) - 1)::INTEGER AS "column", name AS feature, customers
   FROM counted WHERE customers >= __duckprop_whole(min_customers, 'min_customers')
-  ORDER BY "column";
+  ORDER BY "column" ASC;
 COMMENT ON MACRO TABLE propensity_vocabulary IS
   'one row a feature that enough customers have, numbered from 0 in the order of the names';

@@ -347,6 +347,15 @@ def test_without_validation_rows_a_tenth_of_the_training_rows_validates(con):
     assert split_rows(rows, seed=2)[1].tolist() != validation.tolist()
 
 
+def test_all_rows_of_a_customer_are_on_the_same_side(con):
+    several = "SELECT i % 100 AS id, i // 100 AS as_of, [1] AS features FROM range(300) t(i)"
+    rows = read_rows(con, several, Columns(ids=("id", "as_of")))
+    training, validation = split_rows(rows, seed=1)
+    customers = np.asarray(rows.ids.column(0))
+    assert len(validation) == 30
+    assert set(customers[training]).isdisjoint(customers[validation])
+
+
 def test_the_splits_of_the_relation_are_kept(con):
     kinds = "SELECT i AS id, [1] AS features, ['train', 'validation', 'test'][1 + i % 3] AS split FROM range(9) t(i)"
     training, validation = split_rows(read_rows(con, kinds, COLUMNS), seed=1)

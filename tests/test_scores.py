@@ -18,11 +18,14 @@ OURS = {
     "drift": "FROM propensity_drift('{}', '{}')",
     "audience": "FROM propensity_audience('{}', 'toys', n := 2)",
     "sample size": "FROM propensity_sample_size('{}', 'toys', 0.1)",
+    "evaluate": "SELECT category, metric, round(value, 9) FROM propensity_evaluate('{}', '{}') ORDER BY ALL",
 }
 COLUMNS = "id, category, propensity, features"
 """Of a relation that all of them read, as propensities, outcomes, baseline or customers."""
 
 INSIDE = {
+    *("columns", "places", "sizes", "lists", "figures", "means", "past", "windows", "stretches"),
+    *("known", "kept", "listed", "mapped", "named", "long"),
     *("acts", "asked", "baseline", "binned", "bins", "closest", "counted", "deciles", "edges", "given", "now"),
     *("outcomes", "pairs", "r", "raised", "rel", "s", "scored", "shares", "summed"),
 }

@@ -44,8 +44,8 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     """Train a network and return it as a Model, not yet published.
 
     features: relation of ids, features and, if it has one, a split ('train', 'validation', 'test'); without it, or
-    without rows to validate on, every tenth training row, chosen by the seed, validates. labels: relation of (ids,
-    category), or (ids, list of categories). Both are a table, a Parquet path or a SELECT on ``con``.
+    without rows to validate on, every tenth customer (first id), chosen by the seed, validates.
+    labels: relation of (ids, category), or (ids, list of categories). Both are a table, a Parquet path or a SELECT.
     vocabulary: relation (column, feature) that names the columns; without it, named features are those of the training
     rows. classes: the positive class first, 'nothing' last; with more than two, labels need a class column.
     min_positives: labelled training rows below which a category is left out. outcome: what the labels mean, for the
@@ -123,13 +123,17 @@ def names_of(con: duckdb.DuckDBPyConnection, relation: str) -> Vocabulary:
 
 
 def split_rows(rows: Rows, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of training and validation rows. Raises DataError when there are too few of either."""
+    """Return the positions of training and validation rows. Raises DataError when there are too few of either.
+
+    A tenth that is drawn is one of the customers, whom the first id tells apart: all rows of one are on the same side.
+    """
     training = rows.where("train") if rows.split is not None else np.arange(len(rows.batch))
     validation = rows.where("validation")
     if not len(validation):
-        order = np.random.default_rng(seed).permutation(training)
-        held_out = int(len(training) * _HELD_OUT)
-        validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
+        customers = rows.ids.column(0).take(pa.array(training)).combine_chunks().dictionary_encode()
+        order = np.random.default_rng(seed).permutation(len(customers.dictionary))
+        held_out = np.isin(np.asarray(customers.indices), order[: int(len(order) * _HELD_OUT)])
+        validation, training = training[held_out], training[~held_out]
     if not len(training) or not len(validation):
         raise DataError(
             f"{len(training)} training and {len(validation)} validation rows are too few",

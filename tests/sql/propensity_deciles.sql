@@ -10,7 +10,7 @@ WITH many AS (SELECT 1 AS "ID", 'tea' AS "Category", 0.5::FLOAT AS "Propensity",
 WITH many AS (SELECT UUID '00000000-0000-0000-0000-000000000007' AS id, 'tea'::ENUM('tea') AS category, 1 AS propensity) FROM propensity_deciles('many');
 CREATE VIEW none AS FROM scored WHERE false;
 FROM propensity_deciles('none');
-WITH unknown AS (SELECT id, category, NULL AS propensity FROM scored LIMIT 1) FROM propensity_deciles('unknown');
+WITH unknown AS (SELECT id, category, NULL AS propensity FROM scored ORDER BY ALL LIMIT 1) FROM propensity_deciles('unknown');
 -- wrong: propensities
 WITH wrong AS (SELECT 1 AS id, 'tea' AS category, 'nan'::FLOAT AS propensity) FROM propensity_deciles('wrong');
 WITH wrong AS (SELECT 1 AS id, 'tea' AS category, '-infinity'::FLOAT AS propensity) FROM propensity_deciles('wrong');

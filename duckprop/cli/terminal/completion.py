@@ -1,19 +1,21 @@
 """What could come next in a statement: names, arguments, models and categories, the likeliest first."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 
 from duckprop.cli.terminal.choices import Choices
-from duckprop.cli.terminal.context import Call, Place, place_of
+from duckprop.cli.terminal.context import BEFORE_RELATION, Call, Place, place_of
 from duckprop.cli.terminal.names import Function, Names, Relation, quoted
 from duckprop.relation import literal
 
 _SHOWN = 300
 _CATEGORY = frozenset({"category", "categories", "exclude"})
-_RELATION = frozenset({"rel", "relation", "scored", "outcomes", "baseline", "events"})
-_AFTER_FROM = frozenset({"from", "join", "into", "update", "table", "describe", "summarize", "view"})
+_COLUMN = frozenset({"id", "ids", "features", "time", "item", "value", "split"})
+_RELATION = frozenset(
+    {"rel", "relation", "scored", "outcomes", "baseline", "events", "features_rel", "labels_rel", "vocabulary"}
+)
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,20 @@ def _values(place: Place, names: Names, choices: Choices) -> Iterable[tuple[str,
     parameter, function = _parameter(call, names) if call else ("", None)
     if place.before == "=" and place.left in ("category", "propensity_model"):
         parameter = {"category": "category", "propensity_model": "model"}[place.left]
+    if function and function.is_table and parameter in _columns_of(function):
+        return _columns(place, names).items()
     if parameter in _CATEGORY:
         return ((name, _rate(rate)) for name, rate in choices.categories(call.model if call else None))
     if parameter == "model":
         return choices.references()
     if parameter in _RELATION:
         return ((one.name, "view" if one.is_view else "table") for one in names.relations.values())
-    if function and function.is_table and parameter in ("id", "features"):
-        return _columns(place, names).items()
     return ()
+
+
+def _columns_of(function: Function) -> frozenset[str]:
+    """Return its arguments that are names of columns; training is told the column of the categories, not a category."""
+    return _COLUMN | {"category"} if "labels_rel" in function.parameters else _COLUMN
 
 
 def _parameter(call: Call, names: Names) -> tuple[str, Function | None]:
@@ -123,7 +130,7 @@ def _members(place: Place, names: Names) -> Iterator[Candidate]:
 
 
 def _words(place: Place, names: Names) -> Iterator[Candidate]:
-    after_from = place.before in _AFTER_FROM
+    after_from = place.before in BEFORE_RELATION
     here = {} if after_from else _columns(place, names)
     yield from _arguments(place, names)
     yield from (Candidate(quoted(name), name, kind, 1) for name, kind in here.items())
@@ -178,10 +185,6 @@ def _relation(relation: Relation, group: int) -> Candidate:
 def _function(function: Function, group: int) -> Candidate:
     meta = f"{function.signature}: {function.comment}" if function.comment else function.signature
     return Candidate(f"{function.name}(", function.name, " ".join(meta.split()), group)
-
-
-Completing = Callable[[str, int], list[Candidate]]
-"""(text, position) → what could stand there."""
 
 
 def without_parenthesis(found: list[Candidate], following: str) -> list[Candidate]:

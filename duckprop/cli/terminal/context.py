@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from duckprop.cli.terminal.lexing import Kind, Token, statement_at
 
-_BEFORE_RELATION = frozenset({"from", "join", "into", "update", "table", "describe", "summarize", "view"})
+BEFORE_RELATION = frozenset({"from", "join", "into", "update", "table", "describe", "summarize", "view"})
 _NO_ALIAS = frozenset(
     ("on", "using", "where", "group", "order", "limit", "offset", "having", "qualify", "window", "union", "except",
      "intersect", "join", "left", "right", "inner", "outer", "full", "cross", "natural", "semi", "anti", "asof",
@@ -127,7 +127,7 @@ def _relations(statement: list[Token]) -> dict[str, str]:
     found: dict[str, str] = {}
     at = 0
     while at < len(code):
-        follows = code[at].kind is Kind.WORD and code[at].folded in _BEFORE_RELATION
+        follows = code[at].kind is Kind.WORD and code[at].folded in BEFORE_RELATION
         at += 1
         while follows and at < len(code) and _is_name(code[at]):
             at = _read_relation(code, at, found)
