@@ -147,6 +147,7 @@ COMMENT ON MACRO TABLE propensity_features_asof IS
 -- Columns: id; as_of, of the type given; category VARCHAR. Each combination comes once.
 -- The arguments are those of propensity_features_asof. An event counts if as_of <= time < as_of + days: what features
 -- see is never in the labels of the same date. An as-of time within a day leaves the DATEs of that day to neither.
+-- Where the events end before the days do, outcomes are missing, and nothing says so: look at the latest event first.
 -- An event with a NULL id, time or item is passed over. These are errors: an as_of that is NULL or empty, and days that
 -- are NULL or no whole number from 1 on.
 -- Example: FROM propensity_labels('events', DATE '2025-12-01', 28) ORDER BY id, category;

@@ -147,3 +147,11 @@ finally:
         peaks.append(int(subprocess.run(command, capture_output=True, text=True).stdout.split()[-1]))
         assert pyarrow.parquet.read_metadata(tmp_path / "a.parquet").num_rows == rows
     assert peaks[1] - peaks[0] < 100
+
+
+def test_a_database_given_as_a_file_with_sql_is_told_apart(tmp_path, capfd):
+    path = tmp_path / "shop.duckdb"
+    duckdb.connect(str(path)).close()
+    code, out, said = sql(path)
+    assert (code, out) == (2, "")
+    assert said == f"error: {path} is a database, not a file with SQL\nopen it with --database {path}\n"

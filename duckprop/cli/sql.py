@@ -101,6 +101,8 @@ def _text(file: Path | None, command: str | None) -> str:
         if file is None and sys.stdin.isatty():
             raise UsageError(*_NO_SQL)
         command = sys.stdin.read()
+    if file is not None and file.suffix in (".duckdb", ".db", ".ddb"):
+        raise UsageError(f"{file} is a database, not a file with SQL", f"open it with --database {file}")
     try:
         text = file.read_text(encoding="utf-8") if command is None and file else command or ""
     except UnicodeDecodeError:

@@ -41,7 +41,7 @@ def _page(command: list[str], text: str) -> bool:
     sys.stdout.flush()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        environment = {"LESS": "SRFX", **os.environ}
+        environment = {"LESS": "SRFX", "LESSSECURE": "1", **os.environ}  # what is pasted meanwhile runs nothing
         with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
             with contextlib.suppress(BrokenPipeError):  # whoever reads has seen enough
                 assert process.stdin is not None
