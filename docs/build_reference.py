@@ -2,7 +2,6 @@
 
 from duckprop.layouts import ACCEPTED
 from duckprop.manual import Function, functions
-from duckprop.sql import MACROS
 
 INTRODUCTION = f"""# SQL reference
 
@@ -56,7 +55,7 @@ def section(function: Function) -> str:
 
 def pages() -> dict[str, list[Function]]:
     """Return {title: functions} in the order of the page."""
-    return {title: found for file, title in GROUPS.items() if file in MACROS and (found := list(functions(file)))}
+    return {title: list(functions(file)) for file, title in GROUPS.items()}
 
 
 def build() -> str:

@@ -27,6 +27,8 @@ from duckprop.udfs.udf import Udf
 
 _MARK = "__duckprop_instance"
 _CATALOG_MARK = "__duckprop_catalog"
+WHICH_CATALOG = f"SELECT database_name FROM duckdb_functions() WHERE function_name = '{_CATALOG_MARK}'"
+"""A query for the name of the macros' catalog."""
 # The functions of a database belong to the process, not to a connection: DuckDB crashes when it calls one whose last
 # Python reference went with the handle that registered it. So they are kept here for good, by database instance.
 _instances: dict[int, Models] = {}

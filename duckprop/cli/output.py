@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 Row = Sequence[Any]
+SHOWN = 1000
+"""Rows of a table that are shown; the other forms and files take them all."""
 
 
 class Format(StrEnum):

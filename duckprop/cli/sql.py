@@ -11,7 +11,7 @@ from duckprop.cli import statements
 from duckprop.cli.exits import interruptible
 from duckprop.cli.files import save_only, text_form
 from duckprop.cli.options import Database, Engine, Registry
-from duckprop.cli.output import Format, write
+from duckprop.cli.output import SHOWN, Format, write
 from duckprop.cli.progress import say
 from duckprop.errors import DataError, UsageError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     import duckdb
 
-_SHOWN = 1000
 _NO_SQL = ("there is no SQL to run", 'give -c "SELECT …", a file, or SQL on standard input')
 
 
@@ -131,10 +130,10 @@ def _print_rows(result: statements.Result, form: Format) -> None:
     if form is not Format.TABLE:
         write(result.columns, result.rows, form)
         return
-    shown = list(islice(result.rows, _SHOWN + 1))
+    shown = list(islice(result.rows, SHOWN + 1))
     if result.is_plan:
         print(*(plan for _, plan in shown), sep="\n")
         return
-    write(result.columns, shown[:_SHOWN])
-    if len(shown) > _SHOWN:
-        say(f"Only the first {_SHOWN:,} rows are shown; --format csv prints them all.")
+    write(result.columns, shown[:SHOWN])
+    if len(shown) > SHOWN:
+        say(f"Only the first {SHOWN:,} rows are shown; --format csv prints them all.")

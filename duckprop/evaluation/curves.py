@@ -8,7 +8,7 @@ from duckprop.errors import UsageError
 from duckprop.evaluation.inputs import checked
 from duckprop.evaluation.ranking import Array, Ranking
 
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 class Reliability(NamedTuple):
@@ -73,6 +73,6 @@ def cumulative_gain(outcomes: Any, propensities: Any, points: int = 100) -> tupl
 
 
 def _wilson(rate: Array, count: Array) -> tuple[Array, Array]:
-    spread = _Z95 * np.sqrt(rate * (1 - rate) / count + _Z95**2 / (4 * count**2))
-    middle, scale = rate + _Z95**2 / (2 * count), 1 + _Z95**2 / count
+    spread = Z95 * np.sqrt(rate * (1 - rate) / count + Z95**2 / (4 * count**2))
+    middle, scale = rate + Z95**2 / (2 * count), 1 + Z95**2 / count
     return np.clip((middle - spread) / scale, 0, 1), np.clip((middle + spread) / scale, 0, 1)

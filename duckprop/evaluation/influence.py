@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from duckprop.evaluation.curves import ranked_reliability
-from duckprop.evaluation.metrics import CLIP
+from duckprop.evaluation.metrics import BINS, CLIP
 from duckprop.evaluation.ranking import Array, Ranking
 
 METRICS = ("auc", "average_precision", "log_loss", "brier", "ece")
-BINS = 20
 
 
 def influences(bought: Array, scores: Array) -> Iterator[tuple[str, float | None, Array | None]]:

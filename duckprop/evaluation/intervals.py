@@ -1,15 +1,14 @@
 """Metrics of every category and of all together, each with its support and a 95 % interval."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from duckprop.errors import DataError
+from duckprop.evaluation.curves import Z95
 from duckprop.evaluation.influence import METRICS, influences
 from duckprop.evaluation.ranking import Array
-
-_Z95 = 1.959963984540054
 
 
 class Figure(NamedTuple):
@@ -37,6 +36,9 @@ class Column(NamedTuple):
     acted: Array
 
 
+_NOTHING = Column("", np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, bool))
+
+
 class Support(NamedTuple):
     """How many acted, and whether they, or those who did not, are too few."""
 
@@ -56,9 +58,8 @@ def figures(columns: Sequence[Column], customers: int, min_support: int = 5) -> 
     customers: how many there are in all columns together. Only categories with at least min_support responders enter
     a mean. Raises DataError for a customer that a category holds twice, and for a min_support below 1.
     """
-    if not isinstance(min_support, int) or min_support < 1:
-        given = "NULL" if min_support is None else repr(min_support)
-        raise DataError(f"min_support is {given}", "give a whole number from 1")
+    if min_support < 1:
+        raise DataError(f"min_support is {min_support}", "give a whole number from 1")
     sums = {metric: np.zeros(customers) for metric in METRICS}
     values: dict[str, list[float]] = {metric: [] for metric in METRICS}
     counted = 0
@@ -81,12 +82,12 @@ def figures(columns: Sequence[Column], customers: int, min_support: int = 5) -> 
 
 
 def _micro(columns: Sequence[Column], customers: int, min_support: int) -> Iterator[Figure]:
-    who, scores, acted = (_joined(part) for part in zip(*((c[1:]) for c in columns), strict=True)) if columns else (
-        np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, bool)
-    )  # fmt: skip
+    parts = zip(*(column[1:] for column in columns or [_NOTHING]), strict=True)
+    who, scores, acted = (np.concatenate(part) for part in parts)
+    support = Support.of(acted, min_support)
     for metric, value, influence in influences(acted, scores):
         by_customer = None if influence is None else np.bincount(who, influence, customers)
-        yield _figure((None, f"micro_{metric}"), value, by_customer, Support.of(acted, min_support))
+        yield _figure((None, f"micro_{metric}"), value, by_customer, support)
 
 
 def _figure(name: tuple[str | None, str], value: float | None, influence: Array | None, support: Support) -> Figure:
@@ -97,7 +98,7 @@ def _bounds(metric: str, value: float | None, influence: Array | None) -> tuple[
     """Return value ± 1.96 standard errors, inside of what the metric can be; None without a value."""
     if value is None or influence is None:
         return None, None
-    reach = _Z95 * float(np.sqrt(np.square(influence).sum()))
+    reach = Z95 * float(np.sqrt(np.square(influence).sum()))
     return max(0.0, value - reach), value + reach if metric.endswith("log_loss") else min(1.0, value + reach)
 
 
@@ -108,7 +109,3 @@ def _refuse_twice(column: Column) -> None:
             f"category '{column.category}' holds a customer {times.max()} times",
             "give each customer and category once, such as with SELECT DISTINCT or a GROUP BY",
         )
-
-
-def _joined(parts: Iterable[Array]) -> Array:
-    return np.concatenate(list(parts))

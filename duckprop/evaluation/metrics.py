@@ -18,6 +18,7 @@ from duckprop.evaluation.ranking import Array, Ranking
 __all__ = ["Evaluation", "Reliability", "cumulative_gain", "evaluate", "reliability"]
 
 CLIP = 1e-6
+BINS = 20  # of the calibration error
 BLOCK_CELLS = 1 << 22  # temporaries stay at a few dozen MB whatever the size of the evaluation
 
 
@@ -98,7 +99,7 @@ def _overall(bought: Array, scores: Array, columns: Mapping[str, Array], least: 
         "micro_auc": everything.auc(),
         "new_macro_auc": _mean(columns["new_auc"][new_counted]),
         "log_loss": _mean(columns["log_loss"]),
-        "ece": ranked_reliability(everything, 20).calibration_error(),
+        "ece": ranked_reliability(everything, BINS).calibration_error(),
         "p_at_1_active": _mean(first[active]),
         "p_at_5_active": _mean(fifth[active]),
         "p_at_5_all": _mean(fifth),

@@ -13,7 +13,7 @@ from harlequin.options import PathOption, TextOption
 from harlequin_duckdb.adapter import DuckDbAdapter, DuckDbConnection
 from harlequin_duckdb.cli_options import DUCKDB_OPTIONS
 
-from duckprop.catalog import register
+from duckprop.catalog import WHICH_CATALOG, register
 from duckprop.errors import DuckpropError, UsageError
 
 _BEFORE_COLUMNS = 450
@@ -43,8 +43,7 @@ class DuckpropConnection(DuckDbConnection):
         ]
 
     def _functions(self) -> list[tuple[str, list[str]]]:
-        query = """SELECT function_name, parameters FROM duckdb_functions() WHERE database_name =
-                   (SELECT database_name FROM duckdb_functions() WHERE function_name = '__duckprop_catalog')"""
+        query = f"SELECT function_name, parameters FROM duckdb_functions() WHERE database_name = ({WHICH_CATALOG})"
         return cast("list[tuple[str, list[str]]]", self.conn.cursor().execute(query).fetchall())
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from duckprop.catalog import WHICH_CATALOG
 from duckprop.relation import identifier
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Choices:
 
     @property
     def _ours(self) -> str:
-        found = self._ask("SELECT database_name FROM duckdb_functions() WHERE function_name = '__duckprop_catalog'")
+        found = self._ask(WHICH_CATALOG)
         return identifier(found[0][0] if found else "duckprop")
 
     def _ask(self, query: str, values: Sequence[str | None] = ()) -> list[tuple[Any, ...]]:

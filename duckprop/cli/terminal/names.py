@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from duckprop.catalog import WHICH_CATALOG
 from duckprop.manual import manual
 from duckprop.relation import identifier
 
@@ -27,8 +28,8 @@ LEFT JOIN (SELECT database_name, table_oid AS oid, list(column_name ORDER BY col
            FROM duckdb_columns() WHERE NOT internal GROUP BY ALL) AS c USING (database_name, oid)
 ORDER BY is_near DESC, d.name
 """
-_FUNCTIONS = """
-WITH ours AS (SELECT database_name FROM duckdb_functions() WHERE function_name = '__duckprop_catalog')
+_FUNCTIONS = f"""
+WITH ours AS ({WHICH_CATALOG})
 SELECT function_name, bool_or(function_type LIKE 'table%' OR function_type = 'pragma') AS is_table,
        bool_or(function_type LIKE '%macro') AS is_macro, arg_max(parameters, len(parameters)) AS parameters,
        coalesce(any_value(comment), any_value(description), '') AS comment,

@@ -8,13 +8,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from duckprop.cli.files import Counted
-from duckprop.cli.output import Format, Row, write
+from duckprop.cli.output import SHOWN, Format, Row, write
 from duckprop.cli.progress import say
 from duckprop.cli.terminal import layout, paging
 from duckprop.cli.terminal.mistakes import tell
-
-SHOWN = 1000
-"""Rows of a table that are shown; the other forms and files take them all."""
 
 
 @dataclass
