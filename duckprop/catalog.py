@@ -49,10 +49,14 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB database and register the SQL functions on it; options go to ``duckdb.connect``.
 
-    See ``register``. The connection is closed at exit where the program has not done so.
+    See ``register``. The connection is closed at exit where the program has not done so. DuckDB's threads for writing
+    in the background are off, unless ``config`` sets ``async_threads``: with them, DuckDB 2.0 now and then waits for
+    ever when a query fails in the middle of a COPY to a file.
     """
     con = duckdb.connect(str(database), **options)
     try:
+        if "async_threads" not in (options.get("config") or {}):
+            con.execute("SET async_threads = 0")
         return register(con, model, registry, engine, catalog=catalog)
     except BaseException:
         con.close()

@@ -39,6 +39,15 @@ def file(tmp_path):
     return path
 
 
+def test_a_query_that_fails_while_it_is_copied_to_a_file_does_not_wait_for_ever(home):
+    """With async_threads above 0, DuckDB 2.0 hangs about every twentieth time, whoever raises the error."""
+    setting = "SELECT current_setting('async_threads')"
+    with duckprop.connect() as con:
+        assert con.execute(setting).fetchone() == (0,)
+    with duckprop.connect(config={"async_threads": "3"}) as con:
+        assert con.execute(setting).fetchone() == (3,)
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
