@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3 python; do \
   "$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
   && echo "$$python" && break; done)
 
-.PHONY: demo test test-slow test-dbt lint format bench bench-full docs clean
+.PHONY: demo test test-slow test-torch test-dbt imports lint format bench bench-full docs clean
 
 demo: $(VENV)/.demo ## the main job on public retail data, in about five minutes
 	$(BIN)/duckprop demo
@@ -16,6 +16,13 @@ test: $(VENV)/.dev ## all tests but the slow ones
 
 test-slow: $(VENV)/.dev ## minutes: the real data, the demo from end to end
 	$(BIN)/python -m pytest -m slow
+
+test-torch: $(VENV)/.torch ## PyTorch models against PyTorch itself
+	$(BIN)/python -m pytest -m torch
+
+imports: $(VENV)/.torch ## how far every kind of import is from its source, into docs/benchmarks/imports.md
+	$(BIN)/python -m pytest -m '' --imports-table docs/benchmarks/imports.md tests/test_mxnet_topologies.py \
+	  tests/test_torch_live.py tests/test_onnx_import.py tests/test_sklearn_import.py tests/test_fasttext_import.py
 
 test-dbt: ## the dbt example as its README runs it, in a clean virtual environment with nothing else in it
 	rm -rf .venv-dbt build/dbt
@@ -62,6 +69,10 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.torch: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,torch]'
+	touch $@ $(VENV)/.dev $(VENV)/.demo
 
 $(VENV)/.peers: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'

@@ -37,8 +37,10 @@ class Plain:
 def plain(model: Model, question: Question) -> Plain:
     """Return the arrays of a model. Raises LeftOut for what the peers are not written for."""
     network, folded = _read(model.folder, model.positive)
-    if network.classes != 2 or network.wide is not None:
+    if network.classes != 2 or network.wide is not None or network.link != "heads":
         raise LeftOut("made for two classes and no wide path")
+    if network.row_norm != "l2" or network.start is not None:
+        raise LeftOut("made for rows scaled to norm 1, or not scaled")
     if {layer.activation for layer in (network.first, *network.hidden)} != {"relu"}:
         raise LeftOut("made for relu alone")
     heads = slice(None) if question.columns is None else question.columns

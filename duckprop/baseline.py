@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from duckprop.bundle import BASELINE, check_hash
+from duckprop.bundle import BASELINE, read_file
 from duckprop.errors import ModelError
-from duckprop.relation import first_line
+from duckprop.parquet import read_table
 
 BINS = 10
 _SCHEMA = pa.schema([("category_id", pa.int32()), ("bin", pa.int32()), ("upper", pa.float32()), ("n", pa.int64())])
@@ -23,15 +23,20 @@ def baseline_of(propensities: NDArray[np.float32]) -> pa.Table:
     of the bin before and at most its own. Edges are propensities themselves, those at each tenth of their order; equal
     ones make one bin. The last edge is infinity; where the largest propensity is an edge too, that bin is empty.
     """
-    rows, heads = propensities.shape
-    places = -(-rows * np.arange(1, BINS) // BINS) - 1  # in whole numbers: 0.1 * 3 is not 0.3
+    heads = propensities.shape[1]
     columns: list[tuple[NDArray[Any], ...]] = []
     for head in range(heads):
         ordered = np.sort(propensities[:, head])
-        edges = np.append(np.unique(ordered[places]), np.float32(np.inf))
+        edges = edges_of(ordered)
         counts = np.diff(np.searchsorted(ordered, edges, side="right"), prepend=0)
         columns.append((np.full(len(edges), head), np.arange(1, len(edges) + 1), edges, counts))
     return pa.table([np.concatenate(parts) for parts in zip(*columns, strict=True)], names=_SCHEMA.names).cast(_SCHEMA)
+
+
+def edges_of(ordered: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the upper edges, rising to infinity, of up to BINS bins of propensities (n,) in rising order, n > 0."""
+    places = -(-len(ordered) * np.arange(1, BINS) // BINS) - 1  # in whole numbers: 0.1 * 3 is not 0.3
+    return np.append(np.unique(ordered[places]), np.float32(np.inf))
 
 
 def write_baseline(folder: Path, propensities: NDArray[np.float32]) -> None:
@@ -49,13 +54,9 @@ def read_baseline(folder: Path, card: dict[str, Any], reference: str) -> pa.Tabl
             f"model '{reference}' carries no baseline: it was trained before models had one, or elsewhere",
             "give propensity_drift a relation of earlier propensities as its baseline, or train the model again",
         )
-    check_hash(folder, card, BASELINE)
-    path = folder / BASELINE
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ModelError(f"{path} is not a readable baseline: {first_line(error)}", _AGAIN) from None
-    fault = _fault(table, len(card["categories"]))
+    path, categories = folder / BASELINE, len(card["categories"])
+    table = read_table(path, read_file(folder, card, BASELINE), "baseline", most=BINS * categories)
+    fault = _fault(table, categories)
     if fault:
         raise ModelError(f"{path} is no baseline of this model: {fault}", _AGAIN)
     return table

@@ -2,18 +2,17 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from duckprop.card import AGAIN, CARD, FORMAT, MOST_BYTES, check_names, parsed, serialized
 from duckprop.errors import ModelError
+from duckprop.plain_files import open_plain
 from duckprop.temporary import remove_leftovers, temporary_path
 
-FORMAT = 1
-CARD = "duckprop.json"
 PREFIX = "model"
 """``mx.model.load_checkpoint(f"{folder}/model", 0)`` reads the network."""
 VOCABULARY = "vocabulary.parquet"
@@ -43,71 +42,47 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
-    """Write the card last, with size and SHA-256 of every other file in the folder."""
-    files = {path.name: fingerprint(path) for path in sorted(folder.iterdir()) if path.name != CARD}
-    text = json.dumps({"format": FORMAT, **card, "files": files}, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
+    """Write the card last, with size and SHA-256 of every other file in the folder, and its own.
+
+    Raises ModelError for a file whose name no bundle may hold, DataError for a card too large to be read again.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.name != CARD)
+    check_names(folder / CARD, names)
+    files = {name: fingerprint(folder / name) for name in names}
+    (folder / CARD).write_bytes(serialized({"format": FORMAT, **card, "files": files}))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the card of a bundle after a look at its format and at every file's presence and size.
+    """Return the card of a bundle after a look at its form and at every file's presence and size.
 
+    What lies in the folder and is not on the card is no part of the bundle: it is neither read nor published.
     Raises ModelError that names the file and what is wrong with it.
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        with open_plain(path) as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise ModelError(f"{folder} holds no model: {CARD} is missing", "give a model's name or its folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", _AGAIN) from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        found = card.get("format") if isinstance(card, dict) else None
-        raise ModelError(f"{path} has format {found!r}, this duckprop reads {FORMAT}", "use the duckprop that wrote it")
-    missing = _FITS.keys() - card.keys()
-    if missing:
-        raise ModelError(f"{path} lacks {', '.join(sorted(missing))}", _AGAIN)
-    wrong = [name for name, fits in _FITS.items() if not fits(card[name])]
-    if wrong:
-        raise ModelError(f"{path} holds under {', '.join(wrong)} what cannot stand there", _AGAIN)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        raise ModelError(f"{path} cannot be read: {error}", AGAIN) from None
+    if len(data) > MOST_BYTES:
+        raise ModelError(f"{path} cannot be read: it has more than {MOST_BYTES} bytes", AGAIN)
+    card = parsed(path, data)
     _check_files(folder, card["files"], card["features"]["named"])
     return card
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
-
-
-def _is_features(value: Any) -> bool:
-    return isinstance(value, dict) and type(value.get("width")) is int and isinstance(value.get("named"), bool)
-
-
-def _is_files(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(file, dict) and {"bytes", "sha256"} <= file.keys() for file in value.values()
-    )
-
-
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "categories": _is_names,
-    "classes": _is_names,
-    "positive": lambda value: type(value) is int,
-    "features": _is_features,
-    "files": _is_files,
-}
-"""What every card must hold, and what it may be."""
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]], named: bool) -> None:
     needed = {f"{PREFIX}-symbol.json", f"{PREFIX}-0000.params", *([VOCABULARY] if named else [])}
     if needed - files.keys():
-        raise ModelError(f"{folder / CARD} does not list {', '.join(sorted(needed - files.keys()))}", _AGAIN)
+        raise ModelError(f"{folder / CARD} does not list {', '.join(sorted(needed - files.keys()))}", AGAIN)
     for name, expected in files.items():
         path = folder / name
-        if Path(name).name != name or os.path.islink(path) or not os.path.isfile(path):
-            raise ModelError(f"{folder}/{name} is missing or not a plain file", _AGAIN)
+        if os.path.islink(path) or not os.path.isfile(path):
+            raise ModelError(f"{folder}/{name} is missing or not a plain file", AGAIN)
         if path.stat().st_size != expected["bytes"]:
-            raise ModelError(f"{path} has {path.stat().st_size} bytes, its card says {expected['bytes']}", _AGAIN)
+            raise ModelError(f"{path} has {path.stat().st_size} bytes, its card says {expected['bytes']}", AGAIN)
 
 
 def check_hashes(folder: Path, card: dict[str, Any]) -> None:
@@ -119,17 +94,53 @@ def check_hashes(folder: Path, card: dict[str, Any]) -> None:
 def check_hash(folder: Path, card: dict[str, Any], name: str) -> None:
     """Raise ModelError when one file is gone, or its SHA-256 is not the one on the card."""
     try:
-        found = fingerprint(folder / name)["sha256"]
+        found = fingerprint(folder / name)
     except OSError as error:
-        raise ModelError(f"{folder / name} cannot be read: {error.strerror}", _AGAIN) from None
-    if found != card["files"][name]["sha256"]:
-        raise ModelError(f"{folder / name} is not the file that was published (its SHA-256 differs)", _AGAIN)
+        raise _unreadable(folder / name, error) from None
+    if found != {part: card["files"][name][part] for part in found}:
+        raise exchanged(folder / name)
+
+
+def read_file(folder: Path, card: dict[str, Any], name: str) -> bytes:
+    """Return a file's bytes, read once: what is hashed is what is used. Raises ModelError as ``check_hash`` does."""
+    expected = card["files"][name]
+    try:
+        with open_plain(folder / name) as file:
+            data = file.read(expected["bytes"] + 1)
+    except OSError as error:
+        raise _unreadable(folder / name, error) from None
+    if len(data) != expected["bytes"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise exchanged(folder / name)
+    return data
+
+
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy a bundle's card and the files on it, nothing else, into an empty folder.
+
+    Raises ModelError where the source is no whole model; whether the copies are right, ``check_hashes`` tells.
+    """
+    for name in [CARD, *read_card(source)["files"]]:
+        try:
+            original = open_plain(source / name)
+        except OSError as error:
+            raise _unreadable(source / name, error) from None
+        with original, (folder / name).open("xb") as copy:
+            shutil.copyfileobj(original, copy, 1 << 20)
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Return bytes and sha256 of a file."""
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    """Return bytes and sha256 of a plain file. Raises OSError where it is none."""
+    with open_plain(path) as file:
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read: {error.strerror}", AGAIN)
+
+
+def exchanged(path: Path) -> ModelError:
+    """Return the error for a file whose SHA-256 is not the one on the card."""
+    return ModelError(f"{path} is not the file that was published (its SHA-256 differs)", AGAIN)
 
 
 def _sync(folder: Path) -> None:
@@ -139,6 +150,3 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-_AGAIN = "copy the model again from where it was published, or train it again"

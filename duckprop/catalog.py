@@ -7,7 +7,7 @@ import re
 import threading
 import warnings
 import weakref
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from duckprop.registry import Registry
 from duckprop.relation import identifier, literal
 from duckprop.sql import MACROS, read
 from duckprop.udfs import ALL
-from duckprop.udfs.udf import Udf
+from duckprop.udfs.udf import Udf, version_of
 
 _MARK = "__duckprop_instance"
 _CATALOG_MARK = "__duckprop_catalog"
@@ -159,6 +159,7 @@ def _create_functions(cursor: duckdb.DuckDBPyConnection, models: Models) -> int:
     _instances[number], _open[number] = models, weakref.WeakSet()
     for udf in ALL:
         _create(cursor, udf.private_name, _bound(udf, models), udf.returns)
+    _create(cursor, "__duckprop_version_of", partial(version_of, models), "VARCHAR")
     _create(cursor, _MARK, lambda rows: pa.array([number] * len(rows), pa.int64()), "BIGINT")
     trainer = train_in_sql.Trainer(models, _open[number])
     _create(cursor, "__duckprop_train_start", trainer.start, "BIGINT", volatile=True)

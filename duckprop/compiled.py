@@ -12,9 +12,9 @@ from duckprop import kernels
 from duckprop.buffers import Hidden, Scratch, empty_hidden, pooled, unpacked
 from duckprop.cores import Remembered, cores, idle, share
 from duckprop.engine import Scorer, refuse_row
-from duckprop.fold import Folded, Heads, aligned, dense, fold, limits
+from duckprop.fold import Folded, Heads, Units, aligned, dense, fold, limits, units
 from duckprop.kernels.simd import COLUMNS, ROWS
-from duckprop.network import ACTIVATIONS, Network
+from duckprop.network import Layer, Network
 from duckprop.ranking import Best
 from duckprop.sparse import SparseBatch
 
@@ -32,16 +32,19 @@ _NO_WIDE = (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32
 class CompiledScorer(Scorer):
     """Scores with ``kernels``. A number's bits depend on the row and the head alone: not on batch, heads or threads.
 
-    hidden: the layers behind the sparse one. activation, bias float32 (H,): those of the sparse one. folded: the heads.
+    link: see Network. units: those of the sparse layer. hidden: the layers behind it. before: float32 (H,), what the
+    sparse layer adds before rows are scaled, or (0,). folded: the heads.
     """
 
     def __init__(self, network: Network, positive: int = 0) -> None:
         """Fold a network; ``positive`` is the class whose probability is the propensity."""
         self.width, self.heads = network.width, network.heads
         self._positive = positive
-        self.folded: Folded = fold(network, positive)
-        self.activation, self.bias = network.first.activation, np.ascontiguousarray(network.first.bias)
-        self.hidden = network.hidden
+        self.folded: Folded = fold(network, positive if network.link == "heads" else 0)
+        self.link = network.link
+        self.units, self.hidden = units(network.first), network.hidden
+        self.before = np.zeros(0, np.float32) if network.start is None else np.ascontiguousarray(network.start)
+        self._norm = int(network.row_norm == "l1")
         self._weight = aligned(network.first.weight)
         self._epsilon = -1.0 if network.row_epsilon is None else network.row_epsilon
         first, *further = limits(network, self.folded)
@@ -61,6 +64,8 @@ class CompiledScorer(Scorer):
         if heads is not None and len(np.unique(heads)) < len(heads):
             distinct, places = np.unique(heads, return_inverse=True)
             return self.score(batch, distinct)[:, places]
+        if self.link != "heads":
+            return self._linked(batch) if heads is None else self._linked(batch)[:, heads]
         chosen = self._heads(heads)
         out = pooled(len(batch), chosen.count)
 
@@ -70,6 +75,19 @@ class CompiledScorer(Scorer):
                 block.packed, chosen.weights, chosen.bias, block.wide(chosen), out[block.start : block.stop],
                 scratch.tile, scratch.keys,
             )  # fmt: skip
+
+        self._over_blocks(batch, work)
+        return out
+
+    def _linked(self, batch: SparseBatch) -> NDArray[np.float32]:
+        """Score all categories where they are linked: none can be had without the others."""
+        every, out = self._all, pooled(len(batch), self._all.count)
+
+        def work(block: "_Block") -> None:
+            sums = block.scratch.sums(block.stop - block.start, every.count)
+            kernels.dense_rows(block.packed, every.weights[:, 0], _ZEROS, sums, block.scratch.tile)
+            bias, wide = every.bias.ravel()[: every.count], block.wide(every)
+            kernels.link_rows(sums, bias, wide, self.link == "softmax", out[block.start : block.stop])
 
         self._over_blocks(batch, work)
         return out
@@ -86,7 +104,7 @@ class CompiledScorer(Scorer):
         """See Scorer."""
         chosen = self._heads(heads)
         k, rows = min(k, chosen.count), len(batch)
-        if k > _INSERTED:
+        if k > _INSERTED or self.link != "heads":
             return super().top(batch, k, heads=heads, least=least, banned=banned)
         least = np.zeros(rows) if least is None else least
         banned = np.zeros((0, 0), bool) if banned is None else np.ascontiguousarray(banned)
@@ -109,6 +127,8 @@ class CompiledScorer(Scorer):
 
     def pairs(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> NDArray[np.float32]:
         """See Scorer. Few different heads are computed for all rows, many ones pair by pair."""
+        if self.link != "heads":
+            return super().pairs(batch, rows, heads)
         distinct, places = np.unique(heads, return_inverse=True)
         if len(batch) * -(-len(distinct) // COLUMNS) <= 4 * len(rows):
             return self.score(batch, distinct)[rows, places]
@@ -118,6 +138,10 @@ class CompiledScorer(Scorer):
 
     def classes(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> NDArray[np.float32]:
         """See Scorer."""
+        if self.link != "heads":
+            propensities = super().pairs(batch, rows, heads)
+            both = np.stack([propensities, 1 - propensities], axis=1)
+            return both if self._positive == 0 else both[:, ::-1]
         out = np.empty((len(rows), self.folded.weight.shape[1] + 1), np.float32)
         self._one_by_one(batch, rows, heads, out)
         return out
@@ -145,13 +169,10 @@ class CompiledScorer(Scorer):
 
     def first_sums(self, batch: SparseBatch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the sparse layer adds up, float32 (n, H) without bias, and what the rows were scaled by, (n,)."""
-        rows, units = len(batch), len(self.bias)
-        packed, scales = np.empty((-(-rows // ROWS), units, ROWS), np.float32), np.empty(rows, np.float32)
-        sums, no_bias = np.empty((2, units), np.float32)
-        no_bias[:] = 0
-        bad = kernels.sparse_rows(
-            *_csr(batch), self._weight, 0, self._epsilon, no_bias, 0, self._limit, sums, scales, packed
-        )
+        rows, count = len(batch), self.units.count
+        packed, scales = np.empty((-(-rows // ROWS), count, ROWS), np.float32), np.empty(rows, np.float32)
+        plain = units(Layer(self._weight, np.zeros(count, np.float32), "identity"))
+        bad = self._sparse_rows(_csr(batch), 0, plain, sums=np.empty(count, np.float32), scales=scales, packed=packed)
         if bad >= 0:
             refuse_row(int(bad), batch)
         return unpacked(packed, rows), scales
@@ -206,7 +227,7 @@ class CompiledScorer(Scorer):
         return hidden
 
     def _empty(self, rows: int) -> Hidden:
-        return empty_hidden(rows, self._layers[-1].outputs if self._layers else len(self.bias))
+        return empty_hidden(rows, self._layers[-1].units.count if self._layers else self.units.count)
 
     def _remembered(self, batch: SparseBatch) -> Hidden | None:
         last = self._recent.get()
@@ -244,31 +265,24 @@ class CompiledScorer(Scorer):
     def _fill(self, block: "_Block") -> None:
         """Compute the last hidden layer of a block's rows."""
         packed, scratch, count = block.packed, block.scratch, len(block.scales)
-        code = ACTIVATIONS.index(self.activation)
-        into = scratch.packed(0, packed.shape[0], len(self.bias)) if self._layers else packed
-        sums = scratch.sums(1, len(self.bias))[0]
-        bad = kernels.sparse_rows(
-            *block.csr,
-            self._weight,
-            block.start,
-            self._epsilon,
-            self.bias,
-            code,
-            self._limit,
-            sums,
-            block.scales,
-            into,
-        )
+        into = scratch.packed(0, packed.shape[0], self.units.count) if self._layers else packed
+        sums = scratch.sums(1, self.units.count)[0]
+        bad = self._sparse_rows(block.csr, block.start, self.units, sums=sums, scales=block.scales, packed=into)
         if bad >= 0:
             refuse_row(int(bad), block.batch)
         for number, layer in enumerate(self._layers, start=1):
-            sums = scratch.sums(count, layer.outputs)
+            sums = scratch.sums(count, layer.units.count)
             kernels.dense_rows(into, layer.weights, _ZEROS, sums, scratch.tile)
             is_last = number == len(self._layers)
-            into = packed if is_last else scratch.packed(number % 2, packed.shape[0], layer.outputs)
-            bad = kernels.activate_rows(sums, layer.bias, layer.activation, layer.limit, into)
+            into = packed if is_last else scratch.packed(number % 2, packed.shape[0], layer.units.count)
+            bad = kernels.activate_rows(sums, *_arrays(layer.units), layer.limit, into)
             if bad >= 0:
                 refuse_row(block.start + int(bad), block.batch)
+
+    def _sparse_rows(self, csr: Any, start: int, units: Units, *, sums: Any, scales: Any, packed: Any) -> int:
+        """Compute the sparse layer; returns the first row that overflows, else −1."""
+        how = self._weight, start, self._epsilon, self._norm, self.before, *_arrays(units), self._limit
+        return int(kernels.sparse_rows(*csr, *how, sums, scales, packed))
 
     def _take_scratch(self) -> Scratch:
         try:
@@ -299,6 +313,10 @@ class _Block:
         if bad >= 0:
             refuse_row(self.start + int(bad), self.batch)
         return out
+
+
+def _arrays(units: Units) -> tuple[Any, Any, Any]:
+    return units.bias, units.runs, units.parameters
 
 
 def _csr(batch: SparseBatch) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

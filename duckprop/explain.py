@@ -6,11 +6,16 @@ times its input (Shrikumar et al. 2017, DeepLIFT's rescale rule). With one hidde
 logarithmic means (Ang 2004, LMDI). Whatever the network, the contributions add up: nothing is left over.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import erf, expit, softmax
 
 from duckprop.compiled import CompiledScorer
+from duckprop.errors import ModelError
+from duckprop.fold import Units, units
+from duckprop.network import ACTIVATIONS
 from duckprop.sparse import SparseBatch
 
 Array = NDArray[np.float64]
@@ -20,6 +25,10 @@ class Explainer:
     """Splits up log-odds in float64; the cost of a row grows with its stored values."""
 
     def __init__(self, scorer: CompiledScorer) -> None:
+        """Raises ModelError for a network whose log-odds are no sum over a customer's features."""
+        if scorer.link != "heads" or len(scorer.before):
+            what = "scales a constant with the rows" if scorer.link == "heads" else "links its categories to each other"
+            raise ModelError(f"a network that {what} cannot be explained", "score it; propensity_explain is not for it")
         self._scorer = scorer
 
     def contributions(self, batch: SparseBatch, rows: NDArray[np.integer], heads: NDArray[np.integer]) -> Array:
@@ -42,13 +51,13 @@ class Explainer:
 
     def _forward(self, inputs: Array) -> tuple[list[Array], Array]:
         """Return each layer's mean slopes (pairs, H), and the last layer's outputs; the empty row stands at the end."""
-        inputs = np.vstack([inputs, np.zeros(inputs.shape[1])]) + self._scorer.bias
-        outputs = _activate(inputs, self._scorer.activation)
-        slopes = [_mean_slopes(inputs, outputs, self._scorer.activation)]
+        inputs = np.vstack([inputs, np.zeros(inputs.shape[1])]) + self._scorer.units.bias
+        outputs = _activate(inputs, self._scorer.units)
+        slopes = [_mean_slopes(inputs, outputs, self._scorer.units)]
         for layer in self._scorer.hidden:
             inputs = np.einsum("ph,hg->pg", outputs, layer.weight) + layer.bias
-            outputs = _activate(inputs, layer.activation)
-            slopes.append(_mean_slopes(inputs, outputs, layer.activation))
+            outputs = _activate(inputs, units(layer))
+            slopes.append(_mean_slopes(inputs, outputs, units(layer)))
         return slopes, outputs
 
     def _shares(self, last: Array, weight: Array, bias: Array, wide: Array) -> Array:
@@ -72,24 +81,36 @@ class Explainer:
         return (batch.to_scipy() @ wide).toarray()[rows[:, None], columns] * scales[rows, None]
 
 
-def _activate(x: Array, activation: str) -> Array:
-    match activation:
-        case "relu":
-            return np.maximum(x, 0)
-        case "sigmoid":
-            return expit(x)
-        case "tanh":
-            return np.tanh(x)
-        case "softrelu":
-            return np.logaddexp(x, 0)
-    return x
+def _activate(x: Array, units: Units) -> Array:
+    out = x.copy()
+    for start, stop, code in units.runs.tolist():
+        a, b = units.parameters[:, start:stop].astype(np.float64)
+        out[..., start:stop] = _ACTIVATE[ACTIVATIONS[code]](x[..., start:stop], a, b)
+    return out
 
 
-def _mean_slopes(inputs: Array, outputs: Array, activation: str) -> Array:
+_ACTIVATE: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "identity": lambda x, a, b: x,
+    "relu": lambda x, a, b: np.maximum(x, 0),
+    "sigmoid": lambda x, a, b: expit(x),
+    "tanh": lambda x, a, b: np.tanh(x),
+    "softrelu": lambda x, a, b: np.logaddexp(x, 0),
+    "softsign": lambda x, a, b: x / (1 + np.abs(x)),
+    "leaky": lambda x, a, b: np.where(x < 0, a * x, x),
+    "elu": lambda x, a, b: b * np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x),
+    "clip": lambda x, a, b: np.clip(x, a, b),
+    "silu": lambda x, a, b: x * expit(a * x),
+    "gelu": lambda x, a, b: 0.5 * x * (1 + erf(x / np.sqrt(2))),
+    "gelu_tanh": lambda x, a, b: x * expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
+    "mish": lambda x, a, b: x * np.tanh(np.logaddexp(x, 0)),
+}
+
+
+def _mean_slopes(inputs: Array, outputs: Array, units: Units) -> Array:
     """Return (output − the empty row's) / (input − the empty row's); where both are equal, the slope there."""
     rise, run = outputs[:-1] - outputs[-1], inputs[:-1] - inputs[-1]
     step = 1e-6
-    local = (_activate(inputs[-1] + step, activation) - _activate(inputs[-1] - step, activation)) / (2 * step)
+    local = (_activate(inputs[-1] + step, units) - _activate(inputs[-1] - step, units)) / (2 * step)
     return np.where(np.abs(run) > 1e-9, rise / np.where(run == 0, 1, run), local)
 
 

@@ -78,23 +78,40 @@ def _fold_wide(network: Network, positive: int, others: list[int]) -> sparse.csr
 
 
 @dataclass(frozen=True)
+class Units:
+    """A layer's bias float32 (H,) and activations, as ``kernels`` take them: see ``activate`` there."""
+
+    bias: NDArray[np.float32]
+    runs: NDArray[np.int64]
+    parameters: NDArray[np.float32]
+
+    @property
+    def count(self) -> int:
+        """Number of units H."""
+        return len(self.bias)
+
+
+def units(layer: Layer) -> Units:
+    """Return a layer's units ready for ``kernels``."""
+    ends = np.cumsum([0, *(count for _, count in layer.runs)])
+    codes = [ACTIVATIONS.index(name) for name, _ in layer.runs]
+    parameters = np.zeros((2, len(layer.bias)), np.float32) if layer.parameters is None else layer.parameters
+    runs = np.column_stack([ends[:-1], ends[1:], codes]).astype(np.int64)
+    return Units(np.ascontiguousarray(layer.bias), np.ascontiguousarray(runs), np.ascontiguousarray(parameters))
+
+
+@dataclass(frozen=True)
 class Dense:
     """A hidden layer behind the sparse one: panels of its weight, and what its numbers must stay below."""
 
     weights: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    activation: int
+    units: Units
     limit: float
-
-    @property
-    def outputs(self) -> int:
-        """Number of hidden units."""
-        return len(self.bias)
 
 
 def dense(layer: Layer, limit: float) -> Dense:
     """Return a hidden layer ready for ``kernels``; see ``limits``."""
-    return Dense(panels(layer.weight), np.ascontiguousarray(layer.bias), ACTIVATIONS.index(layer.activation), limit)
+    return Dense(panels(layer.weight), units(layer), limit)
 
 
 def limits(network: Network, folded: Folded) -> list[float]:

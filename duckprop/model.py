@@ -54,6 +54,11 @@ class Model:
     def __repr__(self) -> str:
         return f"<duckprop.Model {self.reference}: {len(self.categories)} categories, {self.width} features>"
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether the compiled engine can score it; else MXNet does, whichever engine is asked for."""
+        return self.card.get("engine") != "mxnet"
+
     @cached_property
     def category_names(self) -> pa.Array:
         """The categories as Arrow strings (N,), in head order."""
@@ -64,8 +69,8 @@ class Model:
         """Names of the feature columns, or None where the model knows only numbers."""
         if not self.card["features"]["named"]:
             return None
-        bundle.check_hash(self.folder, self.card, bundle.VOCABULARY)
-        names = Vocabulary.read(self.folder / bundle.VOCABULARY)
+        data = bundle.read_file(self.folder, self.card, bundle.VOCABULARY)
+        names = Vocabulary.read(self.folder / bundle.VOCABULARY, data)
         if len(names) != self.width:
             raise ModelError(
                 f"{self.folder}: {len(names)} feature names for {self.width} columns", "copy or train the model again"
@@ -83,6 +88,8 @@ class Model:
     def scorer(self, engine: str = "compiled") -> Scorer:
         """Return the engine ('compiled' or 'mxnet') on this model, made at the first call after its files are checked.
 
+        A model that is not folded (see ``is_folded``) is scored by MXNet whatever is asked for.
+
         Raises UsageError for another engine, ModelError for damaged files or a network that does not fit its card.
         """
         if engine not in ENGINES:
@@ -90,20 +97,29 @@ class Model:
         with self._lock:
             if engine not in self._scorers:
                 bundle.check_hashes(self.folder, self.card)
-                self._scorers[engine] = self._compiled() if engine == "compiled" else self._mxnet()
+                self._scorers[engine] = self._compiled() if engine == "compiled" and self.is_folded else self._mxnet()
             return self._scorers[engine]
 
     @cached_property
     def explainer(self) -> "Explainer":
-        """What splits log-odds up over features, whichever engine scores. Raises ModelError as ``scorer`` does."""
+        """What splits log-odds up over features, whichever engine scores.
+
+        Raises ModelError as ``scorer`` does, and for a model that only MXNet can score.
+        """
         from duckprop.explain import Explainer
+
+        if not self.is_folded:
+            raise ModelError(
+                f"model '{self.reference}' cannot be explained: only MXNet can score it",
+                f"it is not folded, as {self.card.get('not_folded')}",
+            )
 
         return Explainer(cast("CompiledScorer", self.scorer("compiled")))
 
     def _compiled(self) -> Scorer:
         from duckprop.compiled import CompiledScorer
 
-        network = read_checkpoint(self.folder, bundle.PREFIX)
+        network = read_checkpoint(self.folder, bundle.PREFIX, heads=len(self.categories))
         expected = (self.width, len(self.categories), len(self.classes))
         if (network.width, network.heads, network.classes) != expected:
             raise ModelError(
@@ -117,7 +133,9 @@ class Model:
         from duckprop.mxnet_engine import MXNetScorer
 
         shape = (len(self.categories), len(self.classes))
-        return MXNetScorer(str(self.folder / bundle.PREFIX), self.width, shape, self.positive)
+        found = self.card.get("mxnet")
+        embeds = not isinstance(found, dict) or bool(found.get("embedding", True))
+        return MXNetScorer(str(self.folder / bundle.PREFIX), self.width, shape, self.positive, embeds=embeds)
 
     def heads(self, categories: list[str]) -> NDArray[np.int64]:
         """Return the head of each category, int64. Raises DataError for a name that is not in the model."""

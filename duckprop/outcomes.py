@@ -39,6 +39,11 @@ class Outcomes:
         dense[owner, self.category[at]] = self.label[at] == 0
         return dense
 
+    def positive_counts(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return how many of the given rows are in the positive class, int64 (N,)."""
+        at, _ = self._elements(rows)
+        return np.bincount(self.category[at][self.label[at] == 0], minlength=len(self.categories))
+
     def class_rates(self, rows: NDArray[np.integer], prior: float = 0) -> NDArray[np.float64]:
         """Return the share of each class, float64 (N, K), of the given rows and ``prior`` more, spread evenly.
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -14,6 +13,7 @@ from duckprop.engine import Scorer
 from duckprop.errors import DataError, ModelError, UsageError
 from duckprop.features import read_features
 from duckprop.model import Model
+from duckprop.parquet import read_table
 from duckprop.relation import first_line
 from duckprop.sparse import SparseBatch, from_scipy, offsets_of
 
@@ -23,6 +23,7 @@ ROWS = 2048
 BATCH_SIZES = (1, 7, 256, 2048)
 KINDS = {"empty": (0, 0), "single": (1, 1), "few": (0, 20), "many": (0, 2000)}
 """Kinds of random rows: the least and the most values drawn for one; what falls on the same column is added up."""
+_MOST_SAMPLED = 10_000
 _Question = Callable[[Scorer, SparseBatch], NDArray[np.float32]]
 
 
@@ -142,9 +143,11 @@ def sample_of(model: Model) -> SparseBatch | None:
     if bundle.SAMPLE not in model.card["files"]:
         return None
     path = model.folder / bundle.SAMPLE
+    data = bundle.read_file(model.folder, model.card, bundle.SAMPLE)
+    table = read_table(path, data, "sample", most=_MOST_SAMPLED)
     try:
-        return read_features(pq.read_table(path, columns=["features"])["features"], model.width)
-    except (OSError, pa.ArrowException, KeyError, DataError) as error:
+        return read_features(table["features"], model.width)
+    except (pa.ArrowException, KeyError, DataError) as error:
         raise ModelError(
             f"{path} is not a readable sample: {first_line(error)}", "copy or train the model again"
         ) from None

@@ -32,8 +32,8 @@ CREATE OR REPLACE MACRO propensity_drift(scored, baseline := NULL, model := NULL
   WITH __duckprop_bins AS MATERIALIZED (
     SELECT stored.category, list(stored.upper ORDER BY stored.bin ASC) AS uppers,
            list(stored.n ORDER BY stored.bin ASC) AS counts
-    FROM (SELECT unnest(CASE WHEN baseline IS NULL THEN __duckprop_propensity_baseline(
-                          coalesce(model, getvariable('propensity_model'))::VARCHAR) END, recursive := true)) AS stored
+    FROM (SELECT unnest(CASE WHEN baseline IS NULL THEN __duckprop_propensity_baseline(__duckprop_version(model)) END,
+                 recursive := true)) AS stored
     GROUP BY stored.category
     UNION ALL
     FROM __duckprop_tenths(coalesce(baseline, scored)) WHERE baseline IS NOT NULL

@@ -6,12 +6,6 @@
 CREATE OR REPLACE MACRO __duckprop_asked(categories, model) AS
   map_keys(__duckprop_propensities([]::INTEGER[], categories, model));
 
--- The version that a reference means when the query begins, 'name@3': computed once, being constant, so that a query
--- keeps it while an alias moves on.
-CREATE OR REPLACE MACRO __duckprop_version(model) AS
-  list_filter(__duckprop_propensity_model_info(coalesce(model, getvariable('propensity_model'))::VARCHAR),
-              lambda fact: fact.section = 'model' AND fact.property = 'reference')[1].value;
-
 -- id: the column of that name, under the name id, in its own type. category VARCHAR. propensity FLOAT in [0, 1].
 -- One row for each customer and category; categories := ['tea', 'coffee'] asks for these alone, and only they are
 -- computed. A customer whose features are NULL has no rows; one without features has the base rates. Columns of another

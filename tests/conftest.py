@@ -25,6 +25,36 @@ NAMES = tuple(f"item {column}" for column in range(WIDTH))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-transcripts", action="store_true", help="write tests/expected/*.out anew")
+    parser.addoption("--imports-table", help="write the differences of all imports from their sources to this file")
+
+
+_imports: list[tuple[str, str, str, float, float]] = []
+
+
+@pytest.fixture
+def record_import() -> Callable[..., None]:
+    """Return ``record(source, framework, topology, difference, tolerance)``; asserts it, and keeps it for the table."""
+
+    def record(source: str, framework: str, topology: str, difference: float, tolerance: float = 1e-6) -> None:
+        _imports.append((source, framework, topology, difference, tolerance))
+        assert difference <= tolerance
+
+    return record
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    target = session.config.getoption("--imports-table")
+    if target:
+        lines = [f"| {s} | {f} | {t} | {d:.1e} | {limit:.0e} |" for s, f, t, d, limit in sorted(set(_imports))]
+        head = ["| source | compared with | topology | largest difference | tolerance |", "|---|---|---|---|---|"]
+        Path(target).write_text("\n".join([_TABLE, *head, *lines, ""]))
+
+
+_TABLE = """# Imports, and how far they are from their source
+
+1,000 sparse rows each, a tenth of them empty: propensities of the compiled engine against those that the source's own
+framework computes. Written by `make imports`, which runs the tests of every format.
+"""
 
 
 def make_bundle(

@@ -15,7 +15,7 @@ from duckprop.compiled import CompiledScorer
 from duckprop.errors import DataError
 from duckprop.explain import Explainer
 from duckprop.formats.mxnet import read_checkpoint
-from duckprop.network import ACTIVATIONS, Layer, Network
+from duckprop.network import ACTIVATIONS, LINKS, Layer, Network
 from duckprop.sparse import from_scipy
 
 WIDTH, ROWS = 300, 5000
@@ -269,7 +269,11 @@ def test_nan_never_comes_out(values, data):
         straight = sparse.csr_matrix((random.normal(size=(6, 9 * classes)) * wide).astype(np.float32))
     weight, bias = random.normal(size=(5, 9, classes)).astype(np.float32), np.zeros((9, classes), np.float32)
     epsilon = data.draw(st.sampled_from([None, 1e-12]))
-    network = Network(Layer(sizes, none, kind), (Layer(sizes[:5], none, kind),), weight, bias, epsilon, straight)
+    more = {"row_norm": data.draw(st.sampled_from(["l2", "l1"]))}
+    more |= {"link": data.draw(st.sampled_from(LINKS if classes == 2 else LINKS[:1]))}
+    both = np.sort(random.normal(size=(2, 5)), axis=0).astype(np.float32)
+    layers = Layer(sizes, none, kind, both), (Layer(sizes[:5], none, kind, both),)
+    network = Network(*layers, weight, bias, epsilon, straight, **more)
     batch = from_scipy(sparse.csr_matrix(np.array([values, values[::-1]], np.float32)))
     ask = data.draw(st.sampled_from(["score", "top", "pairs", "embed"]))
     answers = {

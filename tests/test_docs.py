@@ -41,6 +41,7 @@ def run_page(page: str, names: dict) -> int:
         # the later three go on with its shop
         ["docs/tutorial.md", "docs/howto-analyst.md", "docs/howto-engineer.md", "docs/howto-integrations.md"],
         ["docs/howto-scientist.md"],
+        ["docs/howto-import.md"],
     ],
     ids=lambda pages: pages[0],
 )
@@ -159,7 +160,7 @@ def test_links_lead_somewhere():
 
 def test_readme_lists_exactly_the_commands_there_are():
     listed = set(re.findall(r"^\| `duckprop (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert listed == {command.callback.__name__ for command in app.registered_commands}
+    assert listed == set(get_command(app).commands)
 
 
 def test_version_is_the_same_everywhere():

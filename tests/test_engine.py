@@ -224,7 +224,9 @@ def test_the_positive_class_is_the_one_on_the_card(tmp_path, classes, positive):
 
 @pytest.mark.parametrize("sizes", [(41, (5, 2)), (40, (6, 2)), (40, (5, 3))])
 def test_sizes_that_do_not_fit_the_graph_are_refused(small_bundle, sizes):
-    with pytest.raises(ModelError, match="MXNet cannot bind"):
+    with pytest.raises(
+        ModelError, match=r"MXNet cannot bind .* to 41 columns|gives 10 numbers a row.*\nimport it again"
+    ):
         MXNetScorer(str(small_bundle / "model"), *sizes)
 
 

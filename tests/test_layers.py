@@ -11,13 +11,13 @@ LAYERS = (
     {"errors", "sql"},
     {"cores", "kernels"},
     {"bundle", "features", "layouts", "libsvm", "mxnet_compat", "network", "outcomes", "ranking", "relation", "sparse"}
-    | {"baseline", "temporary", "vocabulary"},
-    {"buffers", "fold", "formats", "engine", "registry"},
+    | {"archive", "baseline", "card", "parquet", "plain_files", "temporary", "vocabulary"},
+    {"aliases", "buffers", "fold", "formats", "engine", "registry"},
     {"compiled", "mxnet_engine"},
     {"explain"},
     {"model"},
-    {"dataset", "evaluation", "labels", "models", "verify"},
-    {"train_arguments", "training", "udfs"},
+    {"compare", "dataset", "evaluation", "labels", "models", "verify"},
+    {"exporting", "importing", "inspection", "train_arguments", "training", "udfs"},
     {"train_in_sql"},
     {"bulk", "catalog", "manual"},
     {"duckprop", "integrations", "spark"},
@@ -27,7 +27,7 @@ LAYERS = (
 )
 """A module imports from its own layer and those before it. ``duckprop`` is the package's own ``__init__``."""
 
-MXNET = ("mxnet_engine", "formats", "training", "benchmarks")
+MXNET = ("mxnet_engine", "formats", "importing", "training", "benchmarks")
 """Who may bring MXNet, always through ``mxnet_compat``."""
 
 ONLY_IN = {
@@ -36,13 +36,15 @@ ONLY_IN = {
     "pyspark": ("spark",),
     "matplotlib": ("evaluation.plots", "benchmarks.plots"),
     "sklearn": ("formats", "integrations"),
+    "skops": ("formats",),
+    "fasttext": ("formats",),
     "prompt_toolkit": ("cli.terminal",),
     "dbt": ("integrations",),
     "harlequin": ("integrations",),
     "harlequin_duckdb": ("integrations",),
     "torch": ("formats", "benchmarks.peers"),
     "onnx": ("formats", "benchmarks.peers"),
-    "onnxruntime": ("benchmarks.peers",),
+    "onnxruntime": ("formats", "benchmarks.peers"),
     "numba": ("kernels", "benchmarks.limit"),
 }
 

@@ -125,10 +125,10 @@ def test_batches_are_filled_up_with_empty_rows_to_the_bound_size(small_bundle, s
     assert set(indptr[44:]) == {indptr[44]}
 
 
-def test_no_rows_never_reach_mxnet(small_bundle, seen):
+def test_no_rows_reach_mxnet_as_a_batch_of_empty_ones(small_bundle, seen):
     empty = sparse.csr_matrix((0, 40), dtype=np.float32)
     assert duckprop.load(small_bundle).predict(empty, "mxnet").shape == (0, 5)
-    assert not seen
+    assert [(len(values), shape) for values, _, _, shape in seen] == [(0, (256, 40))]
 
 
 def test_padding_repeats_the_last_offset():
@@ -149,8 +149,9 @@ def test_a_partly_stored_row_sparse_weight_is_made_dense_by_both_readers(small_b
     mxnet_compat.save_arrays(folder / "model-0000.params", stored | {"arg:fc1_weight": partial})
     np.testing.assert_array_equal(read_params(folder / "model-0000.params")["fc1_weight"], full)
     scorer = MXNetScorer(str(folder / "model"), 40, (5, 2))
-    assert scorer._executor.arg_dict["fc1_weight"].stype == "default"
-    np.testing.assert_array_equal(scorer._executor.arg_dict["fc1_weight"].asnumpy(), full)
+    weight = scorer._bound.executor.arg_dict["fc1_weight"]
+    assert weight.stype == "default"
+    np.testing.assert_array_equal(weight.asnumpy(), full)
 
 
 def test_saving_waits_for_row_sparse_arrays_still_being_computed(tmp_path):

@@ -84,9 +84,9 @@ def test_a_name_goes_before_a_folder_of_the_same_name(registry, bundle, monkeypa
 
 
 def test_a_publish_that_fails_leaves_no_version(registry, bundle, tmp_path):
-    (bundle / "folder").mkdir()
+    (bundle / "model-0000.params").unlink()
     for source in (bundle, tmp_path / "nowhere"):
-        with pytest.raises(OSError):
+        with pytest.raises(ModelError):
             registry.publish(source, "shop")
     assert registry.versions() == []
     assert list((registry.root / "shop").iterdir()) == []

@@ -38,6 +38,17 @@ TABLES = {
     "propensity_categories(model := NULL)": {"category_id": "INTEGER", "category": "VARCHAR", "base_rate": "FLOAT"},
     "propensity_feature_names(model := NULL)": {"column": "INTEGER", "feature": "VARCHAR"},
     "propensity_model_info(model := NULL)": {"section": "VARCHAR", "property": "VARCHAR", "value": "VARCHAR"},
+    "propensity_quality(model := NULL)": {
+        "category": "VARCHAR",
+        "split": "VARCHAR",
+        "metric": "VARCHAR",
+        "value": "DOUBLE",
+        "ci_low": "DOUBLE",
+        "ci_high": "DOUBLE",
+        "support": "BIGINT",
+        "n": "BIGINT",
+        "is_too_small": "BOOLEAN",
+    },
     "propensity_baseline(model := NULL)": {
         "category": "VARCHAR",
         "bin": "INTEGER",

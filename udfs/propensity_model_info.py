@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from duckprop.evaluation.recorded import SPLITS, reliability
 from duckprop.model import Model
 from duckprop.models import Models
 from duckprop.udfs.udf import Udf, texts
@@ -13,7 +14,8 @@ _TYPE = pa.list_(pa.struct([("section", pa.string()), ("property", pa.string()),
 _FIRST = ("created", "outcome")
 _LATER = ("classes", "positive", "categories", "features", "files", "format")
 """Told in words of their own."""
-_PER_CATEGORY = ("base_rates", "mean_propensity")
+_PER_CATEGORY = ("base_rates", "mean_propensity", "positives", "per_category", "reliability")
+_RENAMED = {"verified": "verification"}
 _LONGEST, _DEEPEST = 16, 3
 
 Fact = tuple[str, str, str | None]
@@ -22,12 +24,14 @@ Fact = tuple[str, str, str | None]
 def propensity_model_info(models: Models, model: pa.Array) -> pa.Array:
     """Return for each of n rows what is recorded about its model, a line a fact.
 
-    section: model, features, training, training settings, metrics and support of each window (``metrics test
-    overall``, ``metrics test support``), versions (of the libraries it was trained with), files (name and SHA-256).
-    property: such as created, outcome, classes, positive_class, layers, rows, best_epoch, macro_auc. value: always
-    text; NULL where the model says that there is none, such as no calibration. Lists are joined by commas; what there
-    is for each category or each epoch is left out: see propensity_categories(). What the model does not know has no
-    line. Raises ModelError for the model.
+    section: model, features, windows (when the rows of each split are from), training, training settings, metrics and
+    support of each window (``metrics test overall``, ``metrics test support``), calibration of each (``calibration
+    test``), versions (of the libraries it was trained with), source and verification (of an imported model), files
+    (name and SHA-256).
+    property: such as created, outcome, classes, positive_class, layers, rows, best_epoch, macro_auc, bin 1. value:
+    always text; NULL where the model says that there is none, such as no calibration. Lists are joined by commas; what
+    there is for each category or each epoch is left out: see propensity_categories() and propensity_quality(). What the
+    model does not know has no line. Raises ModelError for the model.
     """
     names = texts(model, "model").to_pylist()
     known = {name: list(_facts(models.get(name))) for name in set(names)}
@@ -48,8 +52,22 @@ def _facts(model: Model) -> Iterator[Fact]:
     yield from _flat("features", card["features"], 1)
     for name, value in rest.items():
         if isinstance(value, dict):
-            yield from _flat(name, value, 1)
+            yield from _flat(_RENAMED.get(name, name), value, 1)
+            if name == "metrics":
+                yield from _calibration(card)
     yield from _flat("files", {name: file["sha256"] for name, file in card["files"].items()}, 1)
+
+
+def _calibration(card: dict[str, Any]) -> Iterator[Fact]:
+    """Yield of each window what was said on average and what happened, in all and by bin."""
+    for split in SPLITS:
+        bins = reliability(card, split)
+        pairs = sum(each["pairs"] for each in bins)
+        for name, what in (("mean_propensity", "propensity"), ("observed_rate", "observed")) if pairs else ():
+            yield f"calibration {split}", name, f"{sum(each[what] * each['pairs'] for each in bins) / pairs:.6g}"
+        for number, each in enumerate(bins, start=1):
+            said = f"propensity {each['propensity']:.4g}, observed {each['observed']:.4g}"
+            yield f"calibration {split}", f"bin {number}", f"{said} ({each['low']:.4g} to {each['high']:.4g})"
 
 
 def _flat(section: str, facts: dict[str, Any], depth: int) -> Iterator[Fact]:
@@ -58,7 +76,7 @@ def _flat(section: str, facts: dict[str, Any], depth: int) -> Iterator[Fact]:
         if name not in _PER_CATEGORY and not isinstance(value, dict) and not _is_long(value):
             yield section, name, _text(value)
     for name, value in facts.items():
-        if isinstance(value, dict) and depth < _DEEPEST:
+        if isinstance(value, dict) and depth < _DEEPEST and name not in _PER_CATEGORY:
             yield from _flat(f"{section} {name}", value, depth + 1)
 
 

@@ -87,6 +87,20 @@ def distinct_of(names: pa.Array) -> tuple[list[str], NDArray[np.integer]]:
     return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
+def version_of(models: Models, references: pa.Array, moments: pa.Array) -> pa.Array:
+    """Return for each reference (n,) the version that it means, strings (n,) such as 'name@3'; NULL is the default.
+
+    moments (n,): when the transaction began, a timestamp in microseconds, the same in all rows. Raises ModelError.
+    """
+    if len(references) == 1:  # a constant, which is what nearly every query gives
+        return pa.array([models.version_of(references[0].as_py(), moments[0].value)], pa.string())
+    names, places = distinct_of(texts(references, "model"))
+    asked = [*names, None] if not len(places) or (places < 0).any() else names
+    moment = moments[0].value if len(moments) else 0
+    versions = pa.array([models.version_of(name, moment) for name in asked], pa.string())
+    return versions.take(pa.array(places % len(asked)))
+
+
 def by_model(
     models: Models, references: pa.Array, score: Callable[[Model, NDArray[np.int64] | None], pa.Array]
 ) -> pa.Array:

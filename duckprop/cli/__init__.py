@@ -6,10 +6,17 @@ import typer
 
 import duckprop
 from duckprop.cli.bench import bench
+from duckprop.cli.compare import compare
+from duckprop.cli.delete import delete
 from duckprop.cli.demo import demo
 from duckprop.cli.evaluate import evaluate
 from duckprop.cli.exits import run
+from duckprop.cli.export import export
+from duckprop.cli.import_ import import_
+from duckprop.cli.inspect import inspect
 from duckprop.cli.models import models
+from duckprop.cli.promote import promote
+from duckprop.cli.rollback import rollback
 from duckprop.cli.score import score
 from duckprop.cli.sql import sql
 from duckprop.cli.train import train
@@ -23,8 +30,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: duckprop demo",
 )
-for command in (demo, train, evaluate, score, sql, models, verify, bench):
-    app.command()(command)
+_COMMANDS = (
+    demo, train, import_, export, evaluate, score, sql,
+    models, inspect, verify, compare, promote, rollback, delete, bench,
+)  # fmt: skip
+for command in _COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from duckprop.errors import UsageError
 
 
 def models(registry: Registry = None, as_json: AsJson = False) -> None:
-    """List the models of the registry, every version a row.
+    """List the models of the registry, every version a row; what is damaged there is said on stderr.
 
     Example: duckprop models
     """
@@ -20,6 +20,8 @@ def models(registry: Registry = None, as_json: AsJson = False) -> None:
     columns = [name for name, _, _ in FIELDS]
     rows = [[_short(value) for value in describe(version).values()] for version in home.versions()]
     write(columns, rows, Format.JSON if as_json else Format.TABLE)
+    for problem in home.problems():
+        say(problem)
     if not rows:
         say(f"There are no models in {home.root} yet: duckprop train, or duckprop demo, makes one.")
 

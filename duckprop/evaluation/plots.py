@@ -130,6 +130,32 @@ def auc_bars(values: Mapping[str, float | None], chosen: str) -> bytes:
     return _png(figure)
 
 
+def network(boxes: Sequence[Any], size: tuple[int, int]) -> bytes:
+    """A network's picture as ``inspection.drawing.layout`` places it, in pixels. UsageError without matplotlib."""
+    figure, (axes,) = _figure(WIDTH * size[1] / size[0])
+    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), position=(0, 0, 1, 1))
+    axes.axis("off")
+    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
+    for above, box in zip([None, *boxes], boxes, strict=False):
+        middle = box.x + box.width / 2
+        if above is not None:
+            axes.annotate("", (middle, box.y), (middle, above.y + above.height), arrowprops=arrow)
+            axes.text(middle + 12, box.y - 22, box.stage.arrow, color=INK, fontsize=8)
+        corners = [box.x, box.x + box.width], [box.y, box.y], [box.y + box.height, box.y + box.height]
+        axes.fill_between(*corners, facecolor="#e8f1f8", edgecolor=BLUE)
+        axes.text(middle, box.y + 24, box.stage.title, ha="center", color=INK, fontsize=10, fontweight="bold")
+        axes.text(middle, box.y + 45, box.stage.detail, ha="center", color=INK, fontsize=8)
+    if boxes and boxes[0].stage.aside:
+        first, last = boxes[0], boxes[-2]
+        right = max(box.x + box.width for box in boxes) + 24
+        path = [(first.x + first.width, first.y + 29), (right, first.y + 29), (right, last.y + 29)]
+        axes.plot(*zip(*path, strict=True), color=GREY, linewidth=1)
+        axes.annotate("", (last.x + last.width, last.y + 29), path[-1], arrowprops=arrow)
+        words = first.stage.aside.replace(": ", "\n")
+        axes.text(right + 8, (first.y + last.y) / 2 + 29, words, color=INK, fontsize=8, va="center")
+    return _png(figure)
+
+
 def _figure(height: float, rows: tuple[int, ...] = (1,)) -> "tuple[Figure, list[Axes]]":
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -58,7 +58,7 @@ METRICS = (
     ),
 )
 # Shown elsewhere on the page, or of no use to a reader.
-HIDDEN = {"outcome", "metrics", "history", "files", "base_rates", "mean_propensity"}
+HIDDEN = {"outcome", "metrics", "history", "files", "base_rates", "mean_propensity", "positives"}
 SHOWN = 8
 
 

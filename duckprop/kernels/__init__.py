@@ -4,7 +4,7 @@ Rows are computed one by one in a fixed order of additions; see ``simd`` for wha
 """
 
 from duckprop.kernels import compiling
-from duckprop.kernels.heads import TILES, score_pairs, score_rows, top_rows
+from duckprop.kernels.heads import TILES, link_rows, score_pairs, score_rows, top_rows
 from duckprop.kernels.layers import activate_rows, dense_rows, sparse_rows, wide_rows
 from duckprop.kernels.simd import COLUMNS, ROWS
 from duckprop.kernels.values import is_canonical, weigh_values
@@ -17,6 +17,7 @@ __all__ = [
     "compile_seconds",
     "dense_rows",
     "is_canonical",
+    "link_rows",
     "score_pairs",
     "score_rows",
     "sparse_rows",

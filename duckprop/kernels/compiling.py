@@ -20,6 +20,7 @@ DOUBLES, DOUBLES2 = (types.Array(types.float64, rank, "C", readonly=True) for ra
 FLAGS2 = types.Array(types.boolean, 2, "C", readonly=True)
 MATRIX, CUBE, FOUR = (types.Array(types.float32, rank, "C", readonly=True) for rank in (2, 3, 4))
 OUT, OUT2, OUT3 = (types.Array(types.float32, rank, "C") for rank in (1, 2, 3))
+INTS2 = types.Array(types.int64, 2, "C", readonly=True)
 INTS_OUT, INTS_OUT2 = (types.Array(types.int64, rank, "C") for rank in (1, 2))
 DOUBLES_OUT = types.Array(types.float64, 1, "C")
 CSR = (INTS, COLUMN_NUMBERS, FLOATS)

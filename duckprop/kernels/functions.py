@@ -1,5 +1,6 @@
 """exp, the activations and what else a row goes through, compiled into the kernels."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ _ROUND = np.float32(12582912)  # 1.5 · 2^23: adding it rounds to a whole number
 _BITS_OF_ONE = np.int32(0x3F800000)
 _LOWEST, HIGHEST = np.float32(-87), np.float32(87)
 _P1, _P2, _P3 = np.float32(0.99999970), np.float32(0.49999145), np.float32(0.16667640)
+_SQRT_HALF, _SQRT_2_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 _P4, _P5 = np.float32(0.041898388), np.float32(0.0082902303)
 
 
@@ -29,23 +31,54 @@ def exp_plus(x: Any, plus: Any) -> Any:
 
 
 @helper
-def activate(sums: Any, bias: Any, activation: Any) -> None:
-    """Set sums = activation(sums + bias); activation: the position in ``network.ACTIVATIONS``."""
+def _slowly(z: Any, code: Any, a: Any, b: Any) -> Any:
+    """Return an activation for which float64 and the library's functions are fast enough."""
+    x = np.float64(z)
+    if code == 3:
+        x = np.tanh(x)
+    elif code == 4:
+        x = max(x, 0.0) + np.log1p(np.exp(-abs(x)))
+    elif code == 5:
+        x = x / (1 + abs(x))
+    elif code == 7:
+        x = b * x if x > 0 else np.float64(b) * a * np.expm1(x)
+    elif code == 9:
+        x = x / (1 + np.exp(-a * x))
+    elif code == 10:
+        x = 0.5 * x * (1 + math.erf(x * _SQRT_HALF))
+    elif code == 11:
+        x = x / (1 + np.exp(-2 * _SQRT_2_PI * (x + 0.044715 * x * x * x)))
+    elif code == 12:
+        x = x * np.tanh(max(x, 0.0) + np.log1p(np.exp(-abs(x))))
+    return np.float32(x)
+
+
+@helper
+def activate(sums: Any, bias: Any, runs: Any, parameters: Any) -> None:
+    """Set sums = activation(sums + bias), one run of units after another.
+
+    runs: int64 (runs, 3), a run's first unit, the one behind its last, and its activation's position in
+    ``network.ACTIVATIONS``. parameters: (2, H), a and b of each unit.
+    """
     for j in range(bias.size):
         sums[j] += bias[j]
-    if activation == 1:
-        for j in range(bias.size):
-            sums[j] = max(sums[j], ZERO)
-    elif activation == 2:
-        for j in range(bias.size):
-            sums[j] = ONE / exp_plus(-sums[j], ONE)
-    elif activation == 3:
-        for j in range(bias.size):
-            sums[j] = np.float32(np.tanh(np.float64(sums[j])))
-    elif activation == 4:
-        for j in range(bias.size):
-            x = np.float64(sums[j])
-            sums[j] = np.float32(max(x, 0.0) + np.log1p(np.exp(-abs(x))))
+    for run in range(runs.shape[0]):
+        start, stop, code = runs[run, 0], runs[run, 1], runs[run, 2]
+        if code == 1:
+            for j in range(start, stop):
+                sums[j] = max(sums[j], ZERO)
+        elif code == 2:
+            for j in range(start, stop):
+                sums[j] = ONE / exp_plus(-sums[j], ONE)
+        elif code == 6:
+            for j in range(start, stop):
+                sums[j] = sums[j] * (parameters[0, j] if sums[j] < ZERO else ONE)
+        elif code == 8:
+            for j in range(start, stop):
+                sums[j] = min(max(sums[j], parameters[0, j]), parameters[1, j])
+        elif code:
+            for j in range(start, stop):
+                sums[j] = _slowly(sums[j], code, parameters[0, j], parameters[1, j])
 
 
 @helper

@@ -248,3 +248,28 @@ def score_pairs(
             _other_classes(out, i, positive)
         out[i, positive] = propensity(key, others)
     return np.int64(-1)
+
+
+@jit(types.void(MATRIX, FLOATS, MATRIX, SIZE, OUT2))
+def link_rows(sums: Any, bias: Any, wide: Any, is_softmax: Any, out: Any) -> None:
+    """Set out (n, N) = one softmax over all categories, or a sigmoid of each divided by their sum.
+
+    sums (n, N), bias (N,) and wide (n, at least N), or (0, 0): what adds up to 0 − the category's logit.
+    """
+    for r in range(out.shape[0]):
+        lowest = np.float32(np.inf)
+        for j in range(out.shape[1]):
+            key = sums[r, j] + bias[j]
+            if wide.shape[0]:
+                key += wide[r, j]
+            out[r, j] = key
+            lowest = min(lowest, key)
+        total: Any = 0.0
+        for j in range(out.shape[1]):
+            if is_softmax:
+                out[r, j] = exp_plus(lowest - out[r, j], ZERO)
+            else:
+                out[r, j] = ONE / exp_plus(out[r, j], ONE)
+            total += np.float64(out[r, j])
+        for j in range(out.shape[1]):
+            out[r, j] = np.float32(np.float64(out[r, j]) / total)

@@ -10,6 +10,7 @@ from duckprop.kernels.compiling import (
     CSR,
     CUBE,
     FLOATS,
+    INTS2,
     MATRIX,
     ONE,
     OUT,
@@ -42,15 +43,24 @@ def _pack_nothing(first: Any, packed: Any) -> None:
             packed[r // ROWS, j, r % ROWS] = ZERO
 
 
-@jit(SIZE(*CSR, MATRIX, SIZE, types.float64, FLOATS, SIZE, types.float32, OUT, OUT, OUT3))
-def sparse_rows(
-    indptr: Any, indices: Any, values: Any, weight: Any, start: Any, epsilon: Any, bias: Any, activation: Any,
-    limit: Any, sums: Any, scales: Any, packed: Any,
-) -> Any:  # fmt: skip
-    """Set packed = activation(scale · (rows from ``start`` on @ weight) + bias), in tiles (tiles, H, ROWS).
+@helper
+def _sizes(values: Any, start: Any, stop: Any) -> Any:
+    total: Any = 0.0
+    for at in range(start, stop):
+        total += abs(np.float64(values[at]))
+    return total
 
-    Values are multiplied and added one after another, as MXNet does: the same bits. weight: (F, H). sums: (H,), to
-    compute in. scales (n,): 1 / sqrt(sum of squares + epsilon) of each row, or 1 for epsilon < 0.
+
+@jit(SIZE(*CSR, MATRIX, SIZE, types.float64, SIZE, FLOATS, FLOATS, INTS2, MATRIX, types.float32, OUT, OUT, OUT3))
+def sparse_rows(
+    indptr: Any, indices: Any, values: Any, weight: Any, start: Any, epsilon: Any, norm: Any, before: Any, bias: Any,
+    runs: Any, parameters: Any, limit: Any, sums: Any, scales: Any, packed: Any,
+) -> Any:  # fmt: skip
+    """Set packed = activation(scale · (before + rows from ``start`` on @ weight) + bias), in tiles (tiles, H, ROWS).
+
+    Values are multiplied and added one after another, as MXNet does: the same bits. weight: (F, H). before: (H,), or
+    (0,) for nothing. runs, parameters: see ``activate``. sums: (H,), to compute in. scales (n,): 1 for epsilon < 0;
+    else of each row 1 / sqrt(sum of squares + epsilon), and for norm 1 it is 1 / (sum of sizes + epsilon).
     Returns the first row with squares that float32 cannot hold or a number beyond ±limit or NaN, else −1.
     """
     width = weight.shape[1]
@@ -81,9 +91,13 @@ def sparse_rows(
             if not squares < 3.4e38:
                 return start + r
             scales[r] = np.float32(1 / np.sqrt(squares + epsilon))
+            if norm == 1:
+                scales[r] = np.float32(1 / (_sizes(values, indptr[start + r], end) + epsilon))
+            for j in range(before.size):
+                sums[j] += before[j]
             for j in range(width):
                 sums[j] *= scales[r]
-        activate(sums, bias, activation)
+        activate(sums, bias, runs, parameters)
         if not largest(sums, width) <= limit:
             return start + r
         _pack(sums, r, packed)
@@ -91,14 +105,14 @@ def sparse_rows(
     return np.int64(-1)
 
 
-@jit(SIZE(OUT2, FLOATS, SIZE, types.float32, OUT3))
-def activate_rows(sums: Any, bias: Any, activation: Any, limit: Any, packed: Any) -> Any:
+@jit(SIZE(OUT2, FLOATS, INTS2, MATRIX, types.float32, OUT3))
+def activate_rows(sums: Any, bias: Any, runs: Any, parameters: Any, limit: Any, packed: Any) -> Any:
     """Set packed = activation(sums + bias) of a hidden layer, in tiles as above; sums (n, H) change.
 
     Returns the first row with a number beyond ±limit or NaN, else −1.
     """
     for r in range(sums.shape[0]):
-        activate(sums[r], bias, activation)
+        activate(sums[r], bias, runs, parameters)
         if not largest(sums[r], bias.size) <= limit:
             return np.int64(r)
         _pack(sums[r], r, packed)

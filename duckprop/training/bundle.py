@@ -1,5 +1,6 @@
 """A finished training → a bundle that plain MXNet loads too."""
 
+import platform
 import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from duckprop.baseline import write_baseline
 from duckprop.compiled import CompiledScorer
 from duckprop.dataset import Rows
 from duckprop.evaluation.metrics import evaluate
+from duckprop.evaluation.quality import recorded
 from duckprop.formats.mxnet import read_checkpoint
 from duckprop.model import Model
 from duckprop.outcomes import Outcomes
@@ -46,7 +48,7 @@ def make_bundle(
         metrics = {}
         for name, index in _windows(trainer, rows).items():
             propensities = scorer.score(rows.batch.take(index))
-            metrics[name] = _metrics(trainer.train.outcomes, index, propensities)
+            metrics[name] = _metrics(trainer.train.outcomes, rows, index, propensities)
             if name == "validation":
                 write_baseline(folder, propensities)
         bundle.write_card(folder, _card(trainer, rows, about, names) | {"metrics": metrics})
@@ -66,10 +68,15 @@ def _windows(trainer: Trainer, rows: Rows) -> dict[str, NDArray[np.integer]]:
     return {name: index for name, index in windows.items() if len(index)}
 
 
-def _metrics(outcomes: Outcomes, index: NDArray[np.integer], propensities: NDArray[np.float32]) -> dict[str, Any]:
-    result = evaluate(outcomes.positives(index), propensities)
+def _metrics(
+    outcomes: Outcomes, rows: Rows, index: NDArray[np.integer], propensities: NDArray[np.float32]
+) -> dict[str, Any]:
+    happened = outcomes.positives(index)
+    result = evaluate(happened, propensities)
     means = propensities.mean(axis=0, dtype=np.float64).tolist()
-    return {"overall": dict(result.overall), "support": dict(result.support), "mean_propensity": means}
+    customers = rows.ids.column(0).take(pa.array(index)).combine_chunks().dictionary_encode().indices.to_numpy()
+    own = {"overall": dict(result.overall), "support": dict(result.support), "mean_propensity": means}
+    return own | recorded(result, happened, propensities, customers)
 
 
 def _card(trainer: Trainer, rows: Rows, about: dict[str, Any], names: Vocabulary | None) -> dict[str, Any]:
@@ -88,18 +95,20 @@ def _card(trainer: Trainer, rows: Rows, about: dict[str, Any], names: Vocabulary
         "preprocessing": "none: the network scales each row to norm 1 itself",
         "layers": [shape.width, *shape.hidden, shape.heads * shape.classes],
         "outcome": about["outcome"],
+        "windows": about["windows"],
         "calibration": None,
         "base_rates": outcomes.class_rates(training)[:, 0].tolist(),
         "training": {
             "rows": len(training),
             "rows_without_features": rows.without_features,
+            "positives": outcomes.positive_counts(training).tolist(),
             **about["left_out"],
             "data_sha256": about["fingerprint"],
             "settings": about["settings"],
             "best_epoch": trainer.state.best_epoch,
             "history": [asdict(epoch) for epoch in trainer.state.history],
         },
-        "versions": {name: _installed(name) for name in _LIBRARIES},
+        "versions": {**{name: _installed(name) for name in _LIBRARIES}, "python": platform.python_version()},
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from duckprop.dataset import Columns, Rows, fingerprint_of, learnable, names_in, read_rows
+from duckprop.dataset import SPLITS, Columns, Rows, fingerprint_of, learnable, names_in, read_rows
 from duckprop.errors import DataError, UsageError
 from duckprop.labels import count_labels, frequent_categories, read_outcomes
 from duckprop.model import Model
@@ -21,6 +21,7 @@ from duckprop.outcomes import Outcomes
 from duckprop.relation import as_query, columns_of, require
 from duckprop.training.bundle import make_bundle
 from duckprop.training.loop import Trainer
+from duckprop.training.periods import windows
 from duckprop.training.settings import Report, Settings
 from duckprop.vocabulary import Vocabulary
 
@@ -65,15 +66,23 @@ def train(  # noqa: PLR0913  # keywords, one for each thing that a scientist may
     categories = frequent_categories(con, labels, columns, training_ids, at_least=min_positives, positive=classes[0])
     outcomes, other = read_outcomes(con, labels, columns, rows.ids, categories=categories, classes=classes)
     pairs, without_row = count_labels(con, labels, columns, rows.ids)
+    parts = (training, validation)
+    splits = dict(zip(SPLITS, (*parts, rows.where("test")), strict=True))
+    periods = windows(con, features, columns, rows, parts=splits)
     data = fingerprint_of(rows, outcomes)
     temporary = None if folder else tempfile.mkdtemp(prefix="duckprop-")
     home = Path(folder or str(temporary))
     home.mkdir(parents=True, exist_ok=True)
-    parts = (training, validation)
     trainer = _trainer(rows, outcomes, parts, settings=settings, folder=home, data=data)
     trainer.run(report)
     left_out = {"labels": pairs, "labels_without_row": without_row, "labels_of_other_categories": other}
-    about = {"outcome": outcome, "fingerprint": data, "settings": settings.as_dict(), "left_out": left_out}
+    about = {
+        "outcome": outcome,
+        "windows": periods,
+        "fingerprint": data,
+        "settings": settings.as_dict(),
+        "left_out": left_out,
+    }
     model = make_bundle(trainer, rows, about, home / "bundle", names=names)
     if temporary:
         weakref.finalize(model, shutil.rmtree, temporary, ignore_errors=True)

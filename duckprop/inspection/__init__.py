@@ -1,0 +1,1 @@
+"""A model's quality card, made readable: what is known of it (describe), its network (drawing), a page (page)."""
