@@ -21,13 +21,14 @@ from duckprop.training.settings import Settings
 
 QUICK = Settings(hidden=(16,), epochs=1)
 BUILD = """
-import resource, sys
+import sys
 import duckdb
+from duckprop.benchmarks.memory import peak_mib
 from duckprop.demo.task import build_task
 con = duckdb.connect(sys.argv[1], config={"threads": 2})
 build_task(con, sys.argv[2])
 con.close()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"""
+print(peak_mib() * 2**20 / 1e9)"""
 
 
 @pytest.fixture(scope="session")
