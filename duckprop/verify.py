@@ -86,7 +86,7 @@ def verify(model: Model, rows: int = ROWS, seed: int = 1) -> Verification:
             Comparison(kind, size, count, worst["propensity"][size], worst.get("embedding", {}).get(size))
             for size in sizes
         ]
-    return Verification("compiled", tuple(found))
+    return Verification("compiled" if model.is_folded else "mxnet", tuple(found))
 
 
 def compare(

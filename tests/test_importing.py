@@ -212,14 +212,14 @@ def test_a_wrong_import_is_found_out(shop, monkeypatch):
     """The proof is one: a network with one weight changed is not published."""
     from duckprop.importing import mxnet
 
-    read = mxnet.read_checkpoint
+    read = mxnet.read_with_classes
 
     def changed(*args, **options):
-        network = read(*args, **options)
+        network, has_classes = read(*args, **options)
         network.head_weight[3, 2, 0] += 0.01
-        return network
+        return network, has_classes
 
-    monkeypatch.setattr(mxnet, "read_checkpoint", changed)
+    monkeypatch.setattr(mxnet, "read_with_classes", changed)
     with pytest.raises(ModelError, match=r"category 2.*the tolerance is 1e-06\nnothing was published; report this"):
         import_model(shop, categories=NAMES, positive_column=0)
 

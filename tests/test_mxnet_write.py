@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from duckprop import mxnet_compat
 from duckprop.compiled import CompiledScorer
 from duckprop.errors import ModelError
 from duckprop.formats.mxnet import read_checkpoint
@@ -103,3 +104,29 @@ def test_what_mxnet_has_no_operator_for_is_refused(tmp_path):
     with pytest.raises(ModelError, match="activation 'clip' have different parameters"):
         write_checkpoint(network("clip", uneven), tmp_path, "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_weight_beyond_mxnets_arrays_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("duckprop.formats.mxnet_write._MOST", WIDTH * UNITS)
+    with pytest.raises(ModelError, match=rf"'fc1_weight' has {WIDTH} x {UNITS} weights, MXNet's arrays end at"):
+        write_checkpoint(network(), tmp_path, "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_second_class_may_be_the_positive_one(tmp_path, plain):
+    written = network(plain=plain)
+    write_checkpoint(written, tmp_path, "model", 1)
+    batch = random_rows(np.random.default_rng(2), "few", 300, WIDTH)
+    reference = MXNetScorer(str(tmp_path / "model"), WIDTH, (HEADS, 2), 1)
+    expected = CompiledScorer(written, 1).score(batch)
+    np.testing.assert_allclose(reference.score(batch), expected, atol=1e-6)
+    back = CompiledScorer(read_checkpoint(tmp_path, heads=HEADS), 1)
+    np.testing.assert_allclose(back.score(batch), expected, atol=1e-6)
+
+
+def test_plain_mxnet_loads_what_is_written(tmp_path):
+    write_checkpoint(network("leaky", SLOPES, classes=3, norm="l2"), tmp_path, "model")
+    symbol, arguments, auxiliary = mxnet_compat.load().model.load_checkpoint(str(tmp_path / "model"), 0)
+    assert (symbol.list_outputs(), auxiliary) == (["propensity_output"], {})
+    assert set(symbol.list_arguments()) == {"data", *arguments}

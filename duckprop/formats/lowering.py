@@ -28,7 +28,8 @@ _SPARSE, _SMALL = 0.25, 2**20
 """Weights from the features to the logits with a smaller share of non-zeros, or so few, are kept as a sparse path."""
 _MOST = 2**33
 """Weights of a network: 32 GiB of them."""
-_NO_FEATURES = ("the network does not depend on the features", "export the model with its weights")
+_WIDEST = 2**13
+"""Features that may have units of their own: these are a full matrix of weights, 256 MiB."""
 
 
 def heads_network(logits: Form, heads: int, classes: int) -> Network:
@@ -57,13 +58,15 @@ def _lower(logits: Form, heads: int, classes: int, link: str = "heads") -> Netwo
         logits, straight = through_units(logits, _is_straight), []
     behind = Form(logits.shift, tuple(term for term in logits.terms if term.block.depth))
     levels = _levels(behind)
-    if not levels:
-        raise ModelError(*_NO_FEATURES)
-    norms = {term.block.norm for term in (*straight, *levels[0].form.terms)}
+    inputs = [*straight, *(levels[0].form.terms if levels else ())]
+    width = next((term.block.size for term in inputs if term.block.kind == "data"), None)
+    if width is None:
+        raise ModelError("the network does not depend on the features", "export the model with its weights")
+    norms = {term.block.norm for term in inputs}
     if len(norms) > 1:
         raise CannotFold("one part of the network scales the rows, another does not", ENGINE)
-    norm, epsilon = next(iter(norms), None) or ("l2", None)
-    first, start = _first(levels[0])
+    norm, epsilon = next(iter(norms)) or ("l2", None)
+    first, start = _first(levels[0], width)
     hidden = tuple(_layer(level, _matrix(level.form, below.places, below.size)) for below, level in pairwise(levels))
     weight = _matrix(behind, levels[-1].places, levels[-1].size).reshape(-1, heads, classes)
     bias = behind.shift.astype(np.float32).reshape(heads, classes)
@@ -122,12 +125,11 @@ def _grounded(block: Block) -> Form:
     return block.form if block.depth == 1 else through_units(block.form, _is_straight)
 
 
-def _first(level: _Level) -> tuple[Layer, NDArray[np.float32] | None]:
+def _first(level: _Level, width: int) -> tuple[Layer, NDArray[np.float32] | None]:
     """Return the sparse layer, and what it adds before rows are scaled."""
     terms = [term for term in level.form.terms if term.block.kind == "data"]
-    if not terms:
-        raise ModelError(*_NO_FEATURES)
-    width = terms[0].block.size
+    if width > _WIDEST and any(term.weight is None for term in terms):
+        raise CannotFold(f"the network has units for its {width} features one by one", ENGINE)
     places = {term.block: 0 for term in terms}
     weight = _matrix(Form(level.form.shift, tuple(terms)), places, width)
     scales = tuple(term for term in level.form.terms if term.block.kind == "scale")

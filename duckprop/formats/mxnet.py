@@ -35,6 +35,16 @@ def read_checkpoint(
     that ends in plain logits.
     Raises ModelError for a file that is missing or damaged, CannotFold for what is not understood.
     """
+    return read_with_classes(folder, prefix, epoch, heads=heads, output=output)[0]
+
+
+def read_with_classes(
+    folder: Path, prefix: str = "model", epoch: int = 0, *, heads: int | None = None, output: str | None = None
+) -> tuple[Network, bool]:
+    """Return what ``read_checkpoint`` does, and whether each category is a softmax over classes of its own.
+
+    The network does not tell: that of a linear softmax over two classes holds only the difference of their logits.
+    """
     path = folder / f"{prefix}-symbol.json"
     graph = read_graph(path)
     arrays = read_params(folder / f"{prefix}-{epoch:04d}.params")
@@ -127,19 +137,40 @@ class _Walk:
 
 
 def width_of(graph: dict[str, Any], arrays: dict[str, Any]) -> int:
-    """Return the number of features, read from the first matrix that the input is multiplied by."""
+    """Return the number of features, read from the first matrix that the input is multiplied by.
+
+    Raises CannotFold where there is none, or where columns are chosen or joined before: it then has another number.
+    """
     nodes, name = graph["nodes"], input_of(graph, list(arrays))
     made = {number for number, node in enumerate(nodes) if node["op"] == "null" and node["name"] == name}
     for number, node in enumerate(nodes):
         before = [at[0] for at in node["inputs"]]
         if not made & set(before):
             continue
+        if node["op"] in _MOVES:
+            raise CannotFold(f"operator '{node['op']}' (node '{node['name']}') chooses or joins features", ENGINE)
         if node["op"] in ("dot", "_sparse_dot", "FullyConnected"):
-            weight = arrays[nodes[before[1]]["name"]]
+            weight = arrays[nodes[_parameter_under(nodes, before[1])]["name"]]
             is_columns = node["op"] == "FullyConnected" or _is_transposed(node)
             return int(weight.shape[1 if is_columns else 0])
         made.add(number)
     raise CannotFold("the graph has no layer of weights", ENGINE)
+
+
+_MOVES = {
+    "slice", "crop", "slice_axis", "slice_like", "SliceChannel", "split", "_split_v2", "take", "pick", "gather_nd",
+    "Concat", "concat", "stack", "tile", "repeat", "Pad", "pad", "one_hot", "topk", "sort", "reverse", "flip",
+    "Embedding",
+}  # fmt: skip
+"""What makes columns of features that are not all of them, each in its place."""
+_CASTS = ("Cast", "cast", "amp_cast", "cast_storage", "identity", "_copy", "BlockGrad", "stop_gradient")
+
+
+def _parameter_under(nodes: list[dict[str, Any]], number: int) -> int:
+    """Return the node whose array a weight is, cast or not."""
+    while nodes[number]["op"] in _CASTS:
+        number = nodes[number]["inputs"][0][0]
+    return number
 
 
 def _is_transposed(node: dict[str, Any]) -> bool:
@@ -151,17 +182,22 @@ def _settings(node: dict[str, Any]) -> dict[str, str]:
     return dict(node.get("attrs") or node.get("attr") or node.get("param") or {})
 
 
-def _network(outputs: list[Any], heads: int | None, output: str | None) -> Network:
-    """Return the network of a graph's outputs: each a softmax or sigmoids, or logits that ``output`` speaks of."""
+def _network(outputs: list[Any], heads: int | None, output: str | None) -> tuple[Network, bool]:
+    """Return the network of a graph's outputs, each a softmax or sigmoids, or logits that ``output`` speaks of.
+
+    And whether its heads have classes: see ``read_with_classes``.
+    """
     if any(isinstance(found, RowNorm) or not isinstance(found, Tensor | Probabilities) for found in outputs):
         raise CannotFold("the graph gives out what are no propensities", ENGINE)
     if all(isinstance(found, Tensor) for found in outputs):
         form = forms.concat([found.form for found in outputs])
         logits = forms.before(form, "sigmoid")
         if logits is not None:
-            return sigmoid_network(logits)
+            return sigmoid_network(logits), False
+        if output is None and (names := _activations_of(form)):
+            raise CannotFold(f"the graph ends in what is made of its {names} units one by one", ENGINE)
         if output == "sigmoid":
-            return sigmoid_network(form)
+            return sigmoid_network(form), False
         if output != "softmax":
             raise UsageError(
                 "the graph ends in plain logits, no sigmoid or softmax behind them",
@@ -173,7 +209,13 @@ def _network(outputs: list[Any], heads: int | None, output: str | None) -> Netwo
     return _softmax_network(outputs, heads)
 
 
-def _softmax_network(outputs: list[Probabilities], heads: int | None) -> Network:
+def _activations_of(form: forms.Form) -> str:
+    """Return the names of the activations whose units a form takes as they are: they may be propensities already."""
+    found = {term.block.activation for term in form.terms if term.weight is None and term.block.kind == "units"}
+    return ", ".join(sorted(found - {"identity"}))
+
+
+def _softmax_network(outputs: list[Probabilities], heads: int | None) -> tuple[Network, bool]:
     if len({(found.logits.shape[-1], found.is_softmax) for found in outputs}) != 1:
         sizes = sorted({found.logits.shape[-1] for found in outputs})
         raise CannotFold(f"heads have different numbers of classes: {sizes}", ENGINE)
@@ -182,12 +224,12 @@ def _softmax_network(outputs: list[Probabilities], heads: int | None) -> Network
     if not outputs[0].is_softmax:
         if not is_one:
             raise CannotFold("sigmoids are divided by the sum of some of them", ENGINE)
-        return sigmoid_network(form, "normalized")
+        return sigmoid_network(form, "normalized"), False
     if classes == 1:
         raise ModelError("a softmax over one number is always 1", "leave out the softmax, or write a sigmoid")
     if is_one and heads not in (None, 1):
-        return sigmoid_network(form, "softmax") if classes == heads else _mismatch(classes, heads)
-    return heads_network(form, form.size // classes, classes)
+        return (sigmoid_network(form, "softmax") if classes == heads else _mismatch(classes, heads)), False
+    return heads_network(form, form.size // classes, classes), True
 
 
 def _mismatch(classes: int, heads: int | None) -> Network:

@@ -105,11 +105,15 @@ def _outputs(graph: _Graph, network: Network, positive: int) -> int:
 
 
 def _columns(network: Network, positive: int) -> tuple[Any, Any, sparse.csr_matrix | None]:
-    """Return weight (H, columns), bias and wide path of the logits: one a category where the other class's are 0."""
+    """Return weight (H, columns), bias and wide path of the logits: one a category where the other class's are 0.
+
+    Raises ModelError where they are not, and the categories are linked: no graph says both.
+    """
     wide = None if network.wide is None else sparse.csc_matrix(network.wide)
-    other = (
-        network.head_weight[:, :, 1].any() or network.head_bias[:, 1].any() or (wide is not None and wide[:, 1::2].nnz)
-    )
+    straight = wide is not None and wide[:, 1::2].count_nonzero()
+    other = network.head_weight[:, :, 1].any() or network.head_bias[:, 1].any() or straight
+    if network.link != "heads" and (other or positive):
+        raise ModelError("linked categories have weights of class 1, or that one is positive", "subtract them first")
     if network.classes == 2 and positive == 0 and not other:
         return network.head_weight[:, :, 0], network.head_bias[:, 0], None if wide is None else wide[:, ::2]
     return network.head_weight.reshape(len(network.head_weight), -1), network.head_bias.ravel(), wide

@@ -18,7 +18,7 @@ from duckprop.errors import UsageError
 from duckprop.formats.artefact import Artefact
 from duckprop.formats.mxnet_write import write_checkpoint
 from duckprop.importing.mxnet import find
-from duckprop.importing.proof import compare_with_mxnet, compare_with_source
+from duckprop.importing.proof import check_probabilities, compare_with_mxnet, compare_with_source
 from duckprop.importing.sources import Wishes, opened, origin_of, read, read_object
 from duckprop.model import Model
 from duckprop.mxnet_engine import MXNetScorer
@@ -163,6 +163,8 @@ def _finished(artefact: Artefact, wishes: Wishes, about: dict[str, Any], *, fold
             if artefact.network is None
             else CompiledScorer(artefact.network, artefact.positive)
         )
+        if artefact.network is None:
+            check_probabilities(scorer)
         proof = compare_with_source(artefact, scorer, wishes.tolerance)
         mxnet = compare_with_mxnet(prefix, scorer, shape, artefact.positive)
         card = _card(artefact, categories, is_named=bool(names), about=about)

@@ -17,7 +17,7 @@ from duckprop.errors import ModelError, UsageError
 from duckprop.formats.artefact import Artefact, Reference
 from duckprop.formats.finite import check_finite
 from duckprop.formats.forms import CannotFold
-from duckprop.formats.mxnet import input_of, read_checkpoint, read_graph, width_of
+from duckprop.formats.mxnet import input_of, read_graph, read_with_classes, width_of
 from duckprop.formats.mxnet_params import read_params
 from duckprop.formats.mxnet_params_write import write_params
 from duckprop.mxnet_engine import MXNetScorer
@@ -95,16 +95,17 @@ def read(
     arrays = read_params(checkpoint.params)
     check_finite(arrays)
     heads = None if categories is None else len(categories)
+    network: Network | None = None
+    has_classes, why = True, ""
     try:
-        network: Network | None = read_checkpoint(
+        network, has_classes = read_with_classes(
             checkpoint.folder, checkpoint.prefix, checkpoint.epoch, heads=heads, output=output
         )
-        why = ""
     except CannotFold as error:
-        network, why = None, error.fact
+        why = error.fact
     linked = _Linked(checkpoint, arrays, output)
     shape = linked.shape(heads, why) if network is None else (network.width, network.heads, network.classes)
-    positive = _positive(network, shape, positive_column)
+    positive = _positive(shape[2] if has_classes else 1, positive_column)
     is_half = any(array.dtype == np.float16 for array in arrays.values())
     reference, missing = linked.reference(shape, positive)
     return Artefact(
@@ -122,10 +123,9 @@ def read(
     )
 
 
-def _positive(network: Network | None, shape: tuple[int, int, int], stated: int | None) -> int:
-    classes = shape[2]
-    is_plain = classes == 1 or (network is not None and classes == 2 and not _has_classes(network))
-    if is_plain:
+def _positive(classes: int, stated: int | None) -> int:
+    """Return the positive class of heads of so many classes; 1: there is one number a category."""
+    if classes == 1:
         if stated not in (None, 0):
             raise UsageError(f"the positive column is {stated}, the graph gives one number a category", "leave it out")
         return 0
@@ -137,13 +137,6 @@ def _positive(network: Network | None, shape: tuple[int, int, int], stated: int 
     if not 0 <= stated < classes:
         raise UsageError(f"the positive column is {stated}, a head has {classes}", f"give 0 to {classes - 1}")
     return stated
-
-
-def _has_classes(network: Network) -> bool:
-    """Return whether the heads are softmaxes of their own: sigmoids, and linked categories, have nothing in class 1."""
-    wide = None if network.wide is None else sparse.csc_matrix(network.wide)[:, 1::2]
-    other = network.head_weight[:, :, 1].any() or network.head_bias[:, 1].any() or (wide is not None and wide.nnz)
-    return network.link == "heads" and bool(other)
 
 
 def _version(checkpoint: Checkpoint) -> str:
@@ -177,8 +170,8 @@ class _Linked:
 
     def _graph(self) -> dict[str, Any]:
         graph = read_graph(self.checkpoint.folder / f"{self.checkpoint.prefix}-symbol.json")
-        nodes, ends = graph["nodes"], {_operator(graph, at[0]) for at in graph["heads"]}
-        if self.output is None or ends & {"softmax", "SoftmaxOutput", "SoftmaxActivation", "sigmoid"}:
+        nodes = graph["nodes"]
+        if self.output is None or any(_end(nodes, at[0]) in (*_SOFTMAXES, *_SIGMOIDS) for at in graph["heads"]):
             return graph
         for place, at in enumerate(graph["heads"]):
             node = {"op": self.output, "name": f"duckprop_output{place}", "inputs": [at]}
@@ -220,9 +213,23 @@ class _Linked:
         return run, ""
 
 
-def _operator(graph: dict[str, Any], number: int) -> str:
-    """Return the operator of a graph's node."""
-    return str(graph["nodes"][number]["op"])
+_SOFTMAXES = ("softmax", "SoftmaxOutput", "Softmax", "SoftmaxActivation")
+_SIGMOIDS = ("sigmoid", "LogisticRegressionOutput")
+_PASSING = (
+    "Reshape", "reshape", "Flatten", "flatten", "transpose", "Concat", "concat", "stack", "expand_dims", "squeeze",
+    "slice_axis", "SliceChannel", "split", "identity", "_copy", "BlockGrad", "stop_gradient", "make_loss", "MakeLoss",
+    "Cast", "cast", "amp_cast",
+)  # fmt: skip
+"""Operators that hand on the numbers that they get."""
+
+
+def _end(nodes: list[dict[str, Any]], number: int) -> str:
+    """Return the operator that makes an output's numbers; 'sigmoid' for an Activation of that type."""
+    node = nodes[number]
+    while node["op"] in _PASSING:
+        node = nodes[node["inputs"][0][0]]
+    settings = node.get("attrs") or node.get("attr") or node.get("param") or {}
+    return "sigmoid" if settings.get("act_type") == "sigmoid" else str(node["op"])
 
 
 def _auxiliary(graph: dict[str, Any]) -> set[str]:
@@ -242,6 +249,12 @@ def _infer(graph: dict[str, Any], arrays: dict[str, NDArray[Any]], heads: int) -
     if not outputs or any(not shape or shape[0] != 8 for shape in outputs):
         raise ModelError(f"the graph gives {outputs} for 8 rows", "give a graph that answers every row by itself")
     total = sum(int(np.prod(shape[1:])) for shape in outputs)
+    classes = max(int(shape[-1]) for shape in outputs)
+    if heads == total > classes > 1 and all(_end(graph["nodes"], at[0]) in _SOFTMAXES for at in graph["heads"]):
+        raise UsageError(
+            f"the graph's softmaxes go over {classes} classes each, {heads} categories are named",
+            f"name {total // classes} categories",
+        )
     if total % heads:
         raise UsageError(f"the graph gives {total} numbers a row, {heads} categories are named", "name as many")
     return width, heads, total // heads

@@ -64,6 +64,34 @@ def compare_with_source(artefact: Artefact, scorer: Scorer, tolerance: float | N
     }
 
 
+def check_probabilities(scorer: Scorer) -> None:
+    """Raise ModelError where a graph that is taken as it is gives no probabilities, or a category's do not add up to 1.
+
+    Comparing such a graph with itself cannot show that its outputs are logits, or stand in another order.
+    """
+    batch = sample_rows(scorer.width, is_counts=False)
+    found = scorer.score(batch)
+    low, high = float(found.min()), float(found.max())
+    if not (low >= -_SLACK and high <= 1 + _SLACK):
+        raise ModelError(
+            f"the graph gives numbers from {low:.3g} to {high:.3g}, which are no probabilities",
+            "say what belongs behind them: --output sigmoid, or --output softmax",
+        )
+    some = np.repeat(np.arange(0, ROWS, 10), scorer.heads)
+    heads = np.tile(np.arange(scorer.heads), len(some) // scorer.heads)
+    sums = scorer.classes(batch, some, heads).sum(axis=1)
+    worst = int(np.abs(sums - 1).argmax())
+    if not abs(sums[worst] - 1) <= _SLACK:
+        raise ModelError(
+            f"the classes of category {heads[worst]} add up to {sums[worst]:.3g}, not to 1",
+            "let the graph give (rows, categories, classes), or one output (rows, classes) a category, and no others",
+        )
+
+
+_SLACK = 1e-2
+"""How far from 1 probabilities may add up where they are computed in float16."""
+
+
 def _seconds(sides: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Return the median seconds of each side, run in turn; both have run once before."""
     found: dict[str, list[float]] = {name: [] for name in sides}
